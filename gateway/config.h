@@ -83,7 +83,7 @@ struct config {
 
     char *static_dir; /* "": no static files. */
 
-    /* Patterns as written: "https://example.com", "https://*.example.org", "*". None: the page's own. */
+    // Patterns as written: "https://example.com", "https://*.example.org", "*". None: the page's own.
     char **origins;
     uint32_t origin_count;
 

@@ -1,0 +1,132 @@
+/* Who is subscribed to what on this node, and the fan-out of what the broker brings. One hub is one worker's
+ * core: it owns the channels and the sessions, and is driven by one loop.
+ *
+ * What arrives within one turn of the loop is collected; hub_end_turn then sends each touched session what it
+ * is due, joined into one write where possible. */
+#ifndef CORE_HUB_H
+#define CORE_HUB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "common/list.h"
+#include "common/wheel.h"
+#include "gateway/broker/broker.h"
+#include "gateway/config.h"
+#include "gateway/core/message.h"
+#include "gateway/core/metrics.h"
+
+struct session;
+
+/* One session in one channel. */
+struct subscription {
+    struct session *session;
+    struct channel *channel;
+    struct subscription *next; /* In the session. */
+    uint32_t index;            /* Its place in the channel's array. */
+    bool gap_owed;             /* Messages were dropped; the session has not been told yet. */
+};
+
+/* A command whose reply waits for the broker. Outlives its session, which it then no longer points to. */
+struct pending_reply {
+    struct list in_session;
+    struct list in_channel;
+    struct session *session;
+    bool has_ref;
+    int64_t ref;
+};
+
+/* The messages of one channel that one pass of the fan-out delivers. */
+struct batch {
+    struct message *first; /* Linked by `next_in_batch`. */
+    uint32_t count;
+    struct wire *joined[FORM_COUNT]; /* All of them in one piece; made when a subscriber needs it. */
+};
+
+struct channel {
+    UT_hash_handle hh;
+    const struct namespace_config *options;
+    struct subscription **subscribers;
+    uint32_t subscriber_count;
+    uint32_t subscriber_capacity;
+    struct message *pending_first; /* Arrived, and in no batch yet. */
+    struct message *pending_last;
+    struct batch *batch;         /* While a pass carries the channel. */
+    struct list dirty;           /* In hub.dirty or in the pass. */
+    struct list pending_replies; /* Subscribe commands that wait for the broker. */
+    struct wheel_timer linger;   /* Armed while there are no subscribers. */
+    struct hub *hub;
+    bool is_subscribed; /* The broker has confirmed it. */
+    bool gap_owed;      /* The link was lost since; subscribers are told once it is back. */
+    uint8_t name_len;
+    char name[];
+};
+
+static inline struct bytes channel_name(const struct channel *channel) {
+    return (struct bytes){channel->name, channel->name_len};
+}
+
+struct hub_options {
+    const struct config *config; /* Borrowed until hub_set_config gives another. */
+    struct metrics *metrics;     /* Borrowed. */
+    struct wheel *wheel;         /* Borrowed. */
+    struct bytes node;           /* Borrowed. */
+    uint32_t generation;         /* Differs for every start of a worker: makes session ids unique. */
+    uint64_t (*now_ms)(void *context);
+    void *now_context;
+};
+
+struct hub {
+    struct hub_options options;
+    struct broker *broker;
+    struct channel *channels;
+    struct list sessions;
+    struct list staged;  /* Sessions with replies to send at the end of the turn. */
+    struct list closing; /* Sessions to be freed once no pass may hold them. */
+    struct list dirty;   /* Channels with pending messages. */
+    struct list pass;    /* Channels of the pass under way. */
+    uint32_t pass_number;
+    struct list *pass_at; /* The channel being served, and how many of its subscribers were. */
+    uint32_t pass_cursor;
+    bool pass_is_gathering; /* The pass has several channels, so a session may be due several batches. */
+    uint64_t last_session_id;
+    bool is_draining;
+    uint64_t drain_start_ms;
+};
+
+struct hub *hub_create(const struct hub_options *options);
+/* Ends what is left without telling anyone. Every session's carrier must be gone. NULL is fine. */
+void hub_destroy(struct hub *hub);
+
+/* The broker is borrowed; its events are hub_broker_events with the hub as context. */
+void hub_set_broker(struct hub *hub, struct broker *broker);
+extern const struct broker_events hub_broker_events;
+
+/* Takes over namespaces and limits of a configuration read again. */
+void hub_set_config(struct hub *hub, const struct config *config);
+
+uint64_t hub_now_ms(const struct hub *hub);
+
+/* Sends what the turn has collected, yielding after a number of writes. Returns whether there is more to
+ * send: then it wants to be called again soon, after other events had their chance. */
+bool hub_end_turn(struct hub *hub);
+
+/* Serves the pass under way to its end, so that subscriber lists may change. */
+void hub_finish_pass(struct hub *hub);
+
+/* The channel called `name`, made and subscribed at the broker if need be. The name is valid. */
+struct channel *hub_open_channel(struct hub *hub, struct bytes name);
+struct channel *hub_find_channel(const struct hub *hub, struct bytes name); /* NULL: not on this node. */
+
+/* For session.c: puts the subscription in the channel's list, takes it out. */
+void channel_add_subscriber(struct channel *channel, struct subscription *subscription);
+void channel_remove_subscriber(struct channel *channel, struct subscription *subscription);
+
+/* Counts, and hands over to the broker. */
+void hub_publish(struct hub *hub, const struct publish_request *request, publish_done *on_done, void *arg);
+
+/* Tells every session to go, each at a moment of its own within `seconds`, and closes it then. */
+void hub_drain(struct hub *hub, uint32_t seconds);
+
+#endif

@@ -1,0 +1,47 @@
+/* One published message: immutable, reference-counted, encoded once per form. */
+#ifndef CORE_MESSAGE_H
+#define CORE_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/bytes.h"
+#include "gateway/core/wire.h"
+
+/* The place of a message in its channel's history, "EPOCH-OFFSET" in text. */
+struct position {
+    uint64_t epoch;
+    uint64_t offset;
+};
+
+struct message {
+    uint32_t refs;
+    uint32_t channel_len;
+    size_t payload_len;
+    bool has_id; /* Only messages of channels with history have one. */
+    struct position id;
+    uint64_t arrived_ns; /* Monotonic. */
+    struct message *next_in_batch;
+    struct wire *wires[FORM_COUNT];
+    char data[]; /* The channel's name, then the payload. */
+};
+
+/* Copies channel and payload. `id` may be NULL. Returns with one reference, which belongs to the caller. */
+struct message *message_create(struct bytes channel, struct bytes payload, const struct position *id,
+                               uint64_t arrived_ns);
+struct message *message_ref(struct message *message);
+void message_unref(struct message *message);
+
+static inline struct bytes message_channel(const struct message *message) {
+    return (struct bytes){message->data, message->channel_len};
+}
+
+static inline struct bytes message_payload(const struct message *message) {
+    return (struct bytes){message->data + message->channel_len, message->payload_len};
+}
+
+/* The message in `form`, encoded at the first call. Borrowed: good while the message lives. */
+struct wire *message_wire(struct message *message, const struct form *form);
+
+#endif

@@ -1,0 +1,120 @@
+/* One client, whatever carries it: its subscriptions, what it has yet to take, and when it is to be heard of
+ * again. Made by a transport, ended by whoever comes first: the client, the network, or us. */
+#ifndef CORE_SESSION_H
+#define CORE_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "gateway/core/hub.h"
+#include "gateway/core/limits.h"
+#include "gateway/core/outbox.h"
+#include "gateway/protocol/protocol.h"
+#include "gateway/transport/transport.h"
+
+enum session_state {
+    SESSION_OPEN,
+    SESSION_CLOSING, /* We ended it; the carrier is about to go. */
+    SESSION_CLOSED,  /* The carrier is gone; freed at the end of the turn. */
+};
+
+struct session {
+    struct list link;   /* In hub.sessions. */
+    struct list staged; /* In hub.staged or hub.closing. */
+    struct hub *hub;
+    const struct transport *transport;
+    const struct protocol *protocol;
+    void *carrier;
+    struct subscription *subscriptions;
+    struct outbox *outbox; /* NULL while there is nothing to take. */
+    struct list pending_replies;
+    struct wheel_timer timer;
+    uint64_t id;
+    uint64_t heard_ms;   /* When the client's side last showed life. */
+    uint64_t command_ms; /* When it last asked for something. */
+    uint64_t pinged_ms;
+    uint64_t drain_ms; /* When it is to go; TIME_NEVER unless the node drains. */
+    struct token_bucket publishes;
+    uint32_t pass_number;
+    uint16_t pass_channels;
+    uint16_t channel_count;
+    uint8_t state;
+    uint8_t strikes; /* Commands in a row that were not understood. */
+    bool is_congested;
+    bool is_ping_pending;
+    bool wants_visible_ping;
+    bool gap_owed; /* One of its subscriptions owes it a gap. */
+};
+
+static inline struct session *session_of_link(struct list *link) {
+    return list_entry(link, struct session, link);
+}
+
+static inline struct session *session_of_staged(struct list *staged) {
+    return list_entry(staged, struct session, staged);
+}
+
+static inline bool session_is_open(const struct session *session) {
+    return session->state == SESSION_OPEN;
+}
+
+/* Whether a message may go straight to the transport: the order is kept and the socket takes it. */
+static inline bool session_may_write(const struct session *session) {
+    return session->state == SESSION_OPEN && !session->is_congested && session->outbox == NULL;
+}
+
+/* --- For transports ------------------------------------------------------------------------------------ */
+
+struct session *session_create(struct hub *hub, const struct transport *transport,
+                               const struct protocol *protocol, void *carrier);
+
+/* One whole text frame or request body. */
+void session_receive(struct session *session, struct bytes text);
+
+void session_on_pong(struct session *session); /* Or any other sign of life below the protocol. */
+void session_on_writable(struct session *session);
+
+/* The carrier is gone: the session ends and must not be used any more. `reason` counts only when the session
+ * was still open. */
+void session_on_closed(struct session *session, enum close_reason reason);
+
+/* --- For everybody ------------------------------------------------------------------------------------- */
+
+/* Ends the session from our side. */
+void session_close(struct session *session, enum close_reason reason);
+
+/* Subscribes without a command, e.g. what a URL named. ERR_CHANNEL_INVALID, ERR_CHANNEL_LIMIT. */
+enum error session_subscribe(struct session *session, struct bytes channel);
+
+/* "NODE-START-NUMBER": unique among all sessions of all nodes. */
+void session_print_id(const struct session *session, struct buf *out);
+
+struct subscription *session_find_subscription(const struct session *session, const struct channel *channel);
+
+/* --- For the hub --------------------------------------------------------------------------------------- */
+
+/* Sends now; `count` messages are counted. The session may write. */
+void session_write(struct session *session, struct bytes bytes, uint32_t count);
+
+/* Puts a message into the outbox, or does what the channel's namespace wants for a slow consumer. */
+void session_queue_message(struct subscription *subscription, struct message *message);
+
+void session_send_gap(struct session *session, struct bytes channel);
+
+/* Sends what is in the outbox as far as the transport takes it. */
+void session_flush(struct session *session);
+
+/* Answers a subscribe command; frees `reply`. */
+void session_subscribe_done(struct pending_reply *reply, struct channel *channel);
+
+/* Tells the client to move within `seconds`, and closes the session when its moment has come. */
+void session_drain(struct session *session, uint32_t seconds);
+
+/* Gives back subscriptions and outbox, and the session itself once its carrier is gone. */
+void session_reap(struct session *session);
+
+/* A buffer for one use within one function, empty or to be cleared. */
+struct buf *session_scratch(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* Bytes ready to be sent, immutable and shared: encoded once, referenced by every outbox that holds them.
+ * Belongs to one thread. */
+#ifndef CORE_WIRE_H
+#define CORE_WIRE_H
+
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/bytes.h"
+
+struct message;
+
+struct wire {
+    uint32_t refs;
+    uint32_t queued; /* Outboxes that hold it: its bytes are counted once, however many there are. */
+    size_t len;
+    char data[];
+};
+
+/* Returns with one reference, which belongs to the caller. */
+struct wire *wire_create(struct bytes head, struct bytes body);
+struct wire *wire_ref(struct wire *wire);
+void wire_unref(struct wire *wire); /* NULL is fine. */
+
+static inline struct bytes wire_bytes(const struct wire *wire) {
+    return (struct bytes){wire->data, wire->len};
+}
+
+/* One per way in which messages look on the wire: a protocol within a transport's framing. Subscribers of the
+ * same form share one encoding of a message. */
+enum { FORM_COUNT = 4 };
+
+struct form {
+    unsigned index; /* Below FORM_COUNT; its place in a message's cache. */
+
+    /* The message as this form's subscribers get it. The reference belongs to the caller. */
+    struct wire *(*encode)(const struct message *message);
+
+    /* Appends one text of the protocol (a reply, an event), framed. */
+    void (*frame)(struct bytes text, struct buf *out);
+
+    /* What keeps the connection alive: the transport's own ping, and one that scripts see as well. */
+    struct bytes ping;
+    struct bytes visible_ping;
+};
+
+#endif

@@ -1,0 +1,199 @@
+#include "gateway/protocol/native.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <openssl/evp.h>
+
+#include "common/text.h"
+#include "gateway/protocol/json_span.h"
+
+/* Integers beyond 64 bits and "\u0000" are valid JSON; jansson takes them only when told to. */
+enum { PARSE_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
+
+/* The last command's JSON: what the command borrows from. */
+static json_t *current;
+
+/* What a base64 payload decodes to, for the same time. */
+static struct buf decoded = {.max = SIZE_MAX};
+
+static bool is_json(struct bytes payload) {
+    size_t start = 0;
+    while (start < payload.len && memchr(" \t\r\n", payload.data[start], 4) != NULL)
+        start++;
+    /* Most of what is no JSON shows it at once. */
+    if (start == payload.len || memchr("{[\"-0123456789tfn", payload.data[start], 17) == NULL)
+        return false;
+    json_t *value = json_loadb(payload.data, payload.len, PARSE_FLAGS | JSON_DECODE_ANY, NULL);
+    json_decref(value);
+    return value != NULL;
+}
+
+static void append_json(struct bytes json, struct buf *out) {
+    size_t start = out->len;
+    buf_append_bytes(out, json);
+    for (size_t i = start; i < out->len; i++)
+        if (out->data[i] == '\n' || out->data[i] == '\r')
+            out->data[i] = ' ';
+}
+
+void native_append_payload(struct bytes payload, struct buf *out) {
+    if (is_json(payload)) {
+        buf_append_text(out, "\"data\":");
+        append_json(payload, out);
+    } else if (text_is_utf8(payload)) {
+        buf_append_text(out, "\"data\":");
+        buf_append_json_string(out, payload);
+    } else {
+        buf_append_text(out, "\"base64\":\"");
+        char *room = buf_reserve(out, (payload.len + 2) / 3 * 4 + 1);
+        if (room == NULL)
+            return;
+        out->len += (size_t)EVP_EncodeBlock((unsigned char *)room, (const unsigned char *)payload.data,
+                                            (int)payload.len);
+        buf_append_char(out, '"');
+    }
+}
+
+static void append_id(const struct position *id, struct buf *out) {
+    buf_append_text(out, ",\"id\":\"");
+    buf_append_u64(out, id->epoch);
+    buf_append_char(out, '-');
+    buf_append_u64(out, id->offset);
+    buf_append_char(out, '"');
+}
+
+static void encode_message(const struct message *message, struct buf *out) {
+    buf_append_text(out, "{\"channel\":");
+    buf_append_json_string(out, message_channel(message));
+    if (message->has_id)
+        append_id(&message->id, out);
+    buf_append_char(out, ',');
+    native_append_payload(message_payload(message), out);
+    buf_append_char(out, '}');
+}
+
+static void append_string(struct buf *out, const char *name, struct bytes value) {
+    buf_append_text(out, name);
+    buf_append_json_string(out, value);
+}
+
+static void encode_event(const struct event *event, struct buf *out) {
+    if (event->kind == EVENT_GAP) {
+        append_string(out, "{\"event\":\"gap\",\"channel\":", event->channel);
+        buf_append_char(out, '}');
+        return;
+    }
+    if (event->kind == EVENT_DRAIN) {
+        buf_printf(out, "{\"event\":\"drain\",\"retry_ms\":%" PRIu32 "}", event->retry_ms);
+        return;
+    }
+    buf_append_char(out, '{');
+    if (event->has_ref)
+        buf_printf(out, "\"ref\":%" PRId64 ",", event->ref);
+    if (event->kind == EVENT_ERROR) {
+        append_string(out, "\"error\":{\"code\":", bytes_of(error_code(event->error)));
+        append_string(out, ",\"message\":", bytes_of(error_text(event->error)));
+        buf_append_text(out, "}}");
+        return;
+    }
+    buf_append_text(out, "\"ok\":true");
+    if (event->kind == EVENT_CONNECTED) {
+        append_string(out, ",\"session\":", event->session);
+        append_string(out, ",\"node\":", event->node);
+        append_string(out, ",\"version\":", bytes_of(FANTAIL_VERSION));
+        buf_printf(out, ",\"ping_seconds\":%" PRIu32, event->ping_seconds);
+    } else if (event->kind == EVENT_SUBSCRIBED || event->kind == EVENT_UNSUBSCRIBED) {
+        append_string(out, ",\"channel\":", event->channel);
+    } else if (event->kind == EVENT_PUBLISHED && event->has_id) {
+        append_id(&event->id, out);
+    }
+    buf_append_char(out, '}');
+}
+
+static struct bytes string_member(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return json_is_string(value) ? bytes_make(json_string_value(value), json_string_length(value))
+                                 : BYTES_LITERAL("");
+}
+
+/* Decodes base64 with its padding (RFC 4648, section 4). */
+static enum error decode_base64(struct bytes text, struct bytes *payload) {
+    size_t padding = 0;
+    while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
+        padding++;
+    buf_clear(&decoded);
+    unsigned char *room = (unsigned char *)buf_reserve(&decoded, text.len / 4 * 3 + 1);
+    if (text.len % 4 != 0 || memchr(text.data, '=', text.len - padding) != NULL)
+        return ERR_BAD_REQUEST;
+    int len = EVP_DecodeBlock(room, (const unsigned char *)text.data, (int)text.len);
+    if (len < (int)padding)
+        return ERR_BAD_REQUEST;
+    *payload = bytes_make(room, (size_t)len - padding);
+    return ERR_OK;
+}
+
+static enum error read_payload(struct bytes object, struct command *out) {
+    const json_t *base64 = json_object_get(current, "base64");
+    if (base64 != NULL)
+        return json_is_string(base64) ? decode_base64(string_member(current, "base64"), &out->payload)
+                                      : ERR_BAD_REQUEST;
+    return json_member_span(object, "data", &out->payload) ? ERR_OK : ERR_BAD_REQUEST;
+}
+
+static enum error read_command(struct bytes object, struct command *out) {
+    static const struct {
+        const char *op;
+        enum command_kind kind;
+    } ops[] = {
+        {"connect", COMMAND_CONNECT}, {"subscribe", COMMAND_SUBSCRIBE}, {"unsubscribe", COMMAND_UNSUBSCRIBE},
+        {"publish", COMMAND_PUBLISH}, {"ping", COMMAND_PING},           {"pong", COMMAND_PONG},
+    };
+    const json_t *ref = json_object_get(current, "ref");
+    if (ref != NULL) {
+        /* Beyond 2^53 a double, and so a JavaScript number, no longer tells neighbours apart. */
+        double value = json_number_value(ref);
+        if (!json_is_number(ref) || value < 0 || value > 9007199254740992.0 ||
+            value != (double)(int64_t)value)
+            return ERR_BAD_REQUEST;
+        out->has_ref = true;
+        out->ref = (int64_t)value;
+    }
+    struct bytes op = string_member(current, "op");
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        if (!bytes_equal_text(op, ops[i].op))
+            continue;
+        out->kind = ops[i].kind;
+        out->channel = string_member(current, "channel");
+        out->visible_ping = json_is_true(json_object_get(current, "ping"));
+        return out->kind == COMMAND_PUBLISH ? read_payload(object, out) : ERR_OK;
+    }
+    return ERR_UNKNOWN_OP;
+}
+
+static enum error decode(struct bytes in, size_t *used, struct command *out) {
+    size_t start = 0;
+    while (start < in.len && memchr(" \t\r\n", in.data[start], 4) != NULL)
+        start++;
+    if (start == in.len) {
+        *used = in.len;
+        return ERR_MORE;
+    }
+    struct bytes text = bytes_skip(in, start);
+    json_error_t where;
+    json_decref(current);
+    current = json_loadb(text.data, text.len, PARSE_FLAGS | JSON_DISABLE_EOF_CHECK, &where);
+    if (!json_is_object(current)) {
+        const char *end = memchr(text.data, '\n', text.len);
+        *used = end ? (size_t)(end - in.data) + 1 : in.len;
+        return ERR_BAD_JSON;
+    }
+    *used = start + (size_t)where.position;
+    return read_command(bytes_make(text.data, (size_t)where.position), out);
+}
+
+const struct protocol native_protocol = {
+    .name = "fantail.v1",
+    .decode = decode,
+    .encode_event = encode_event,
+    .encode_message = encode_message,
+};

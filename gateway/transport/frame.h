@@ -1,0 +1,15 @@
+/* WebSocket framing of what a server sends (RFC 6455, section 5.2): unmasked, one frame per message. */
+#ifndef TRANSPORT_FRAME_H
+#define TRANSPORT_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum frame_opcode { FRAME_TEXT = 1, FRAME_BINARY = 2, FRAME_CLOSE = 8, FRAME_PING = 9 };
+
+enum { FRAME_HEADER_BYTES_MAX = 10 };
+
+/* Writes the header of a final frame with `len` bytes of payload and returns its size. */
+size_t frame_header(enum frame_opcode opcode, uint64_t len, char header[FRAME_HEADER_BYTES_MAX]);
+
+#endif
