@@ -1,12 +1,14 @@
 /* The configuration: a libconfig file, the environment over it, checked as a whole. Nobody else parses.
  *
  * The path of a setting names it everywhere: `limits.message_bytes` in the file, in errors and in docs is
- * FANTAIL_LIMITS_MESSAGE_BYTES in the environment. */
+ * FANTAIL_LIMITS_MESSAGE_BYTES in the environment. An empty variable counts for texts only; lists are
+ * separated by commas there, and namespaces are set in the file alone. */
 #ifndef GATEWAY_CONFIG_H
 #define GATEWAY_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/buf.h"
 #include "common/bytes.h"
@@ -83,7 +85,7 @@ struct config {
 
     char *static_dir; /* "": no static files. */
 
-    // Patterns as written: "https://example.com", "https://*.example.org", "*". None: the page's own.
+    /* Patterns as written, e.g. "https://example.com" or "*" (see core/origin.h). None: the page's own. */
     char **origins;
     uint32_t origin_count;
 
@@ -95,11 +97,12 @@ struct config {
     uint32_t namespace_count;
 };
 
-/* Settings of a first try: memory broker unless FANTAIL_REDIS_URL or the file names Redis, client publish in
- * every namespace, origins "*", static_dir as found beside the program. */
+/* `dev` changes the defaults to what a first try needs: memory broker unless the file or FANTAIL_REDIS_URL
+ * names Redis, client publish in every namespace, origins "*", static_dir as found beside the program. What
+ * the file or the environment says about these still holds. */
 struct config_options {
     bool dev;
-    const char *dev_static_dir; /* Used with `dev` when the file names none; may be NULL. */
+    const char *dev_static_dir; /* Used with `dev` when nobody names one; may be NULL. */
     char *const *environment;   /* "NAME=value" strings ending with NULL, as `environ`; NULL: none. */
 };
 
@@ -111,13 +114,16 @@ struct config *config_parse(struct bytes text, const char *file, const struct co
                             struct buf *errors);
 
 /* Reads the file into `text` (at most 1 MiB). False, with the reason in `errors`, when that fails. */
-bool config_read_file(const char *file, struct buf *text, struct buf *errors);
+bool config_load_file(const char *file, struct buf *text, struct buf *errors);
 
-void config_destroy(struct config *config); /* NULL is fine. */
+void config_free(struct config *config); /* NULL is fine. */
 
 /* A setting that differs between the two and takes effect only with a restart (all but namespaces, limits,
  * origins and log.level): its path, a static string. NULL when there is none. */
 const char *config_needs_restart(const struct config *running, const struct config *fresh);
+
+/* Every setting with its default, type, name in the environment and what it is for, as text for people. */
+void config_print_settings(FILE *out);
 
 /* Whether `network`'s leading bits equal those of `address` (16 bytes, IPv4 as ::ffff:a.b.c.d). */
 bool network_contains(const struct network *network, const uint8_t address[16]);

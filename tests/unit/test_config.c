@@ -1,0 +1,975 @@
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/address.h"
+#include "gateway/config.h"
+#include "gateway/config_settings.h"
+
+static struct buf errors;
+
+static int set_up(void **state) {
+    (void)state;
+    buf_init(&errors, 0);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    buf_finish(&errors);
+    return 0;
+}
+
+static struct config *parse_with(const char *text, const struct config_options *options) {
+    buf_clear(&errors);
+    struct config *config = config_parse(bytes_of(text), "f.conf", options, &errors);
+    buf_append_char(&errors, '\0');
+    return config;
+}
+
+static struct config *parse(const char *text) {
+    return parse_with(text, &(struct config_options){0});
+}
+
+/* The text is fine. */
+static struct config *accept_with(const char *text, const struct config_options *options) {
+    struct config *config = parse_with(text, options);
+    assert_string_equal(errors.data, "");
+    assert_non_null(config);
+    return config;
+}
+
+static struct config *accept_text(const char *text) {
+    return accept_with(text, &(struct config_options){0});
+}
+
+static struct config *accept_environment(const char *text, const char *const *environment) {
+    return accept_with(text, &(struct config_options){.environment = (char *const *)environment});
+}
+
+/* The text is refused with exactly these lines. */
+static void refuse(const char *text, const char *expected) {
+    struct config *config = parse(text);
+    assert_null(config);
+    assert_string_equal(errors.data, expected);
+}
+
+static void refuse_environment(const char *text, const char *variable, const char *expected) {
+    const char *environment[] = {variable, NULL};
+    struct config *config =
+        parse_with(text, &(struct config_options){.environment = (char *const *)environment});
+    assert_null(config);
+    assert_string_equal(errors.data, expected);
+}
+
+static bool is_equal(const struct config *a, const struct config *b) {
+    for (size_t i = 0; i < config_settings.count; i++) {
+        if (!setting_is_equal(&config_settings.items[i], a, b))
+            return false;
+    }
+    return true;
+}
+
+/* ---- defaults ---- */
+
+static void empty_text_means_all_defaults(void **state) {
+    (void)state;
+    struct config *config = accept_text("");
+    char host[64] = "";
+    gethostname(host, sizeof host - 1);
+    assert_int_equal(config->workers, 0);
+    assert_string_equal(config->node, host);
+    assert_int_equal(config->broker, BROKER_REDIS);
+    assert_int_equal(config->drain_seconds, 10);
+    assert_string_equal(config->listen.address, "0.0.0.0");
+    assert_int_equal(config->listen.port, 8000);
+    assert_false(config->listen.proxy_protocol);
+    assert_string_equal(config->admin.address, "127.0.0.1");
+    assert_int_equal(config->admin.port, 8001);
+    assert_string_equal(config->admin.api_key, "");
+    assert_string_equal(config->redis.url, "redis://127.0.0.1:6379/0");
+    assert_string_equal(config->redis.prefix, "");
+    assert_int_equal(config->redis.linger_ms, 5000);
+    assert_int_equal(config->redis.probe_ms, 1000);
+    assert_int_equal(config->redis.probe_timeout_ms, 2500);
+    assert_int_equal(config->ping.interval_seconds, 25);
+    assert_int_equal(config->ping.timeout_seconds, 10);
+    assert_int_equal(config->log.level, LOG_LEVEL_INFO);
+    assert_int_equal(config->log.format, LOG_FORMAT_TEXT);
+    assert_string_equal(config->static_dir, "");
+    assert_int_equal(config->origin_count, 0);
+    assert_int_equal(config->trusted_proxy_count, 0);
+    config_free(config);
+}
+
+static void empty_text_means_the_default_limits(void **state) {
+    (void)state;
+    struct config *config = accept_text("");
+    const struct limits_config *limits = &config->limits;
+    assert_int_equal(limits->connections, 100000);
+    assert_int_equal(limits->connections_per_ip, 0);
+    assert_int_equal(limits->accepts_per_second, 0);
+    assert_int_equal(limits->channels_per_session, 128);
+    assert_int_equal(limits->message_bytes, 65536);
+    assert_int_equal(limits->outbox_bytes, 1048576);
+    assert_int_equal(limits->outbox_messages, 10000);
+    assert_int_equal(limits->outbox_total_bytes, 1073741824);
+    assert_int_equal(limits->handshake_seconds, 10);
+    assert_int_equal(limits->idle_seconds, 0);
+    assert_int_equal(limits->publishes_per_second, 0);
+    config_free(config);
+}
+
+static void default_namespace_is_always_there(void **state) {
+    (void)state;
+    struct config *config = accept_text("");
+    assert_int_equal(config->namespace_count, 1);
+    const struct namespace_config *space = &config->namespaces[0];
+    assert_string_equal(space->name, "default");
+    assert_false(space->client_publish);
+    assert_int_equal(space->history_size, 0);
+    assert_int_equal(space->history_ttl_seconds, 0);
+    assert_int_equal(space->position_ttl_seconds, 604800);
+    assert_int_equal(space->slow_consumer, SLOW_DISCONNECT);
+    assert_int_equal(space->batch_count, 0);
+    assert_int_equal(space->batch_bytes, 0);
+    assert_int_equal(space->batch_delay_ms, 0);
+    config_free(config);
+}
+
+static void example_file_holds_every_setting_with_its_default(void **state) {
+    (void)state;
+    struct buf text;
+    buf_init(&text, 0);
+    assert_true(config_load_file(SOURCE_DIR "/deploy/fantail.example.conf", &text, &errors));
+    buf_append_char(&text, '\0');
+    struct config *shipped = accept_text(text.data);
+    struct config *defaults = accept_text("");
+    for (size_t i = 0; i < config_settings.count; i++) {
+        if (!setting_is_equal(&config_settings.items[i], shipped, defaults))
+            fail_msg("%s differs from its default", config_settings.items[i].path);
+    }
+    const struct settings tables[] = {config_settings, namespace_settings};
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t i = 0; i < tables[t].count; i++) {
+            const char *path = tables[t].items[i].path;
+            const char *dot = strrchr(path, '.');
+            char assignment[80];
+            snprintf(assignment, sizeof assignment, " %s = ", dot ? dot + 1 : path);
+            if (strstr(text.data, assignment + (dot == NULL && t == 0)) == NULL)
+                fail_msg("%s is missing", path);
+        }
+    }
+    config_free(shipped);
+    config_free(defaults);
+    buf_finish(&text);
+}
+
+static void file_of_the_compose_cluster_is_fine(void **state) {
+    (void)state;
+    struct buf text;
+    buf_init(&text, 0);
+    assert_true(config_load_file(SOURCE_DIR "/deploy/fantail.conf", &text, &errors));
+    buf_append_char(&text, '\0');
+    config_free(accept_text(text.data));
+    buf_finish(&text);
+}
+
+/* ---- the file ---- */
+
+static void file_sets_every_kind_of_setting(void **state) {
+    (void)state;
+    struct config *config =
+        accept_text("workers = 3; node = \"n1\"; drain_seconds = 0;\n"
+                    "listen: { address = \"::1\"; port = 0x1F40; };\n"
+                    "admin = { api_key = \"0123456789abcdef\"; };\n"
+                    "redis = { url = \"unix:///run/redis.sock?db=2\"; prefix = \"app:\"; };\n"
+                    "log = { level = \"debug\"; format = \"json\"; };\n"
+                    "static_dir = \"/srv/www\";\n"
+                    "origins = [ \"https://example.com\", \"https://*.example.org:8443\" ];\n"
+                    "trusted_proxies = ( \"10.0.0.0/8\", \"::1\" );\n");
+    assert_int_equal(config->workers, 3);
+    assert_string_equal(config->node, "n1");
+    assert_int_equal(config->drain_seconds, 0);
+    assert_string_equal(config->listen.address, "::1");
+    assert_int_equal(config->listen.port, 8000);
+    assert_string_equal(config->admin.api_key, "0123456789abcdef");
+    assert_string_equal(config->redis.url, "unix:///run/redis.sock?db=2");
+    assert_string_equal(config->redis.prefix, "app:");
+    assert_int_equal(config->log.level, LOG_LEVEL_DEBUG);
+    assert_int_equal(config->log.format, LOG_FORMAT_JSON);
+    assert_string_equal(config->static_dir, "/srv/www");
+    assert_int_equal(config->origin_count, 2);
+    assert_string_equal(config->origins[1], "https://*.example.org:8443");
+    assert_int_equal(config->trusted_proxy_count, 2);
+    assert_int_equal(config->trusted_proxies[0].prefix_bits, 104);
+    assert_int_equal(config->trusted_proxies[1].prefix_bits, 128);
+    config_free(config);
+}
+
+static void number_of_64_bits_is_taken_with_and_without_its_suffix(void **state) {
+    (void)state;
+    static const struct {
+        const char *number;
+        uint64_t value;
+    } rows[] = {
+        {"8589934592L", 8589934592u},  {"8589934592", 8589934592u},    {"8589934592LL", 8589934592u},
+        {"4294967297", 4294967297u},   {"3000000000", 3000000000u},    {"0xFFFFFFFF", 0xFFFFFFFFu},
+        {"0x1FFFFFFFF", 0x1FFFFFFFFu}, {"0x100000001L", 0x100000001u}, {"1073741824", 1073741824u},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "limits = { outbox_bytes = 1048576L; outbox_total_bytes = %s; };",
+                 rows[i].number);
+        struct config *config = accept_text(text);
+        assert_int_equal(config->limits.outbox_total_bytes, rows[i].value);
+        assert_int_equal(config->limits.outbox_bytes, 1048576);
+        config_free(config);
+    }
+}
+
+/* libconfig 1.5 reads each as a small number. */
+static void number_too_large_is_not_cut_to_a_small_one(void **state) {
+    (void)state;
+    refuse("workers = 4294967297;", "f.conf:1: workers: must be a number from 0 to 1024, is 4294967297\n");
+    refuse("workers = 99999999999999999999;",
+           "f.conf:1: workers: must be a number from 0 to 1024, is 9223372036854775807\n");
+    assert_null(parse("workers = 0x100000001;"));
+}
+
+static void long_digits_in_texts_comments_and_names_stay_as_they_are(void **state) {
+    (void)state;
+    struct config *config = accept_text("# 99999999999\n// 99999999999\n/* 99999999999 \" */\n"
+                                        "node = \"\\x6e99999999999\"; static_dir = \"\\\" 99999999999\";");
+    assert_string_equal(config->node, "n99999999999");
+    assert_string_equal(config->static_dir, "\" 99999999999");
+    config_free(config);
+    refuse("worker99999999999 = 1;",
+           "f.conf:1: worker99999999999: unknown setting; fantail --help-settings lists those there are\n");
+    refuse("workers = 1.99999999999;",
+           "f.conf:1: workers: must be a number from 0 to 1024, is a number with a fraction\n");
+}
+
+static void namespaces_begin_with_the_default_one(void **state) {
+    (void)state;
+    struct config *config = accept_text(
+        "namespaces = ( { name = \"chat\"; client_publish = true; history_size = 100;\n"
+        "  history_ttl_seconds = 300; slow_consumer = \"drop_oldest\"; },\n"
+        "  { name = \"ticker\"; slow_consumer = \"conflate\"; batch_delay_ms = 250; batch_count = 9; },\n"
+        "  { name = \"default\"; client_publish = true; } );");
+    assert_int_equal(config->namespace_count, 3);
+    assert_string_equal(config->namespaces[0].name, "default");
+    assert_true(config->namespaces[0].client_publish);
+    assert_string_equal(config->namespaces[1].name, "chat");
+    assert_int_equal(config->namespaces[1].history_size, 100);
+    assert_int_equal(config->namespaces[1].slow_consumer, SLOW_DROP_OLDEST);
+    assert_string_equal(config->namespaces[2].name, "ticker");
+    assert_false(config->namespaces[2].client_publish);
+    assert_int_equal(config->namespaces[2].batch_count, 9);
+    config_free(config);
+}
+
+static void memory_broker_runs_one_worker(void **state) {
+    (void)state;
+    struct config *config = accept_text("broker = \"memory\";");
+    assert_int_equal(config->workers, 1);
+    config_free(config);
+}
+
+/* ---- refusals ---- */
+
+struct refusal {
+    const char *text;
+    const char *expected;
+};
+
+static void refuse_all(const struct refusal *rows, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        refuse(rows[i].text, rows[i].expected);
+}
+
+#define REFUSE_ALL(rows) refuse_all(rows, sizeof(rows) / sizeof((rows)[0]))
+
+static void value_of_the_wrong_type_is_refused_with_its_line(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"\n\nworkers = \"two\";", "f.conf:3: workers: must be a number from 0 to 1024, is \"two\"\n"},
+        {"listen = {\n port = true; };",
+         "f.conf:2: listen.port: must be a number from 1 to 65535, is true\n"},
+        {"drain_seconds = 1.5;",
+         "f.conf:1: drain_seconds: must be a number from 0 to 3600, is a number with a fraction\n"},
+        {"node = 5;", "f.conf:1: node: must be a text in double quotes, is 5\n"},
+        {"node = { };", "f.conf:1: node: must be a text in double quotes, is a group\n"},
+        {"node = [ \"a\" ];", "f.conf:1: node: must be a text in double quotes, is a list\n"},
+        {"listen = { proxy_protocol = 1; };",
+         "f.conf:1: listen.proxy_protocol: must be true or false, is 1\n"},
+        {"broker = \"kafka\";", "f.conf:1: broker: must be \"memory\" or \"redis\", is \"kafka\"\n"},
+        {"broker = 1;", "f.conf:1: broker: must be \"memory\" or \"redis\", is 1\n"},
+        {"log = { level = \"trace\"; };",
+         "f.conf:1: log.level: must be \"error\", \"warn\", \"info\" or \"debug\", is \"trace\"\n"},
+        {"listen = 8000;", "f.conf:1: listen: must be a group, e.g. listen = { ... };\n"},
+        {"limits = ( );", "f.conf:1: limits: must be a group, e.g. limits = { ... };\n"},
+        {"origins = \"https://example.com\";",
+         "f.conf:1: origins: must be a list of texts, e.g. origins = [ \"...\", \"...\" ];\n"},
+        {"origins = { };",
+         "f.conf:1: origins: must be a list of texts, e.g. origins = [ \"...\", \"...\" ];\n"},
+        {"origins = [ 1 ];", "f.conf:1: origins: must be a text in double quotes, is 1\n"},
+        {"namespaces = { name = \"chat\"; };",
+         "f.conf:1: namespaces: must be a list of groups, e.g. namespaces = ( { name = \"chat\"; } );\n"},
+        {"namespaces = (\n\"chat\" );",
+         "f.conf:2: namespaces.[0]: must be a group, e.g. { name = \"chat\"; }\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void number_out_of_range_is_refused(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"workers = 1025;", "f.conf:1: workers: must be a number from 0 to 1024, is 1025\n"},
+        {"workers = -1;", "f.conf:1: workers: must be a number from 0 to 1024, is -1\n"},
+        {"listen = { port = 0; };", "f.conf:1: listen.port: must be a number from 1 to 65535, is 0\n"},
+        {"listen = { port = 65536; };",
+         "f.conf:1: listen.port: must be a number from 1 to 65535, is 65536\n"},
+        {"limits = { connections = 4294967297L; };",
+         "f.conf:1: limits.connections: must be a number from 1 to 10000000, is 4294967297\n"},
+        {"limits = { outbox_bytes = -1L; };",
+         "f.conf:1: limits.outbox_bytes: must be a number from 1024 to 1099511627776, is -1\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void unknown_setting_is_refused_with_a_guess(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"worker = 2;", "f.conf:1: worker: unknown setting, did you mean workers?\n"},
+        {"limits = {\n mesage_bytes = 2; };",
+         "f.conf:2: limits.mesage_bytes: unknown setting, did you mean limits.message_bytes?\n"},
+        {"message_bytes = 2;",
+         "f.conf:1: message_bytes: unknown setting, did you mean limits.message_bytes?\n"},
+        {"shards = 2;", "f.conf:1: shards: unknown setting; fantail --help-settings lists those there are\n"},
+        {"redis = { tls = { on = true; }; };",
+         "f.conf:1: redis.tls: unknown setting; fantail --help-settings lists those there are\n"},
+        {"namespaces = ( { name = \"a\";\n histroy_size = 1; } );",
+         "f.conf:2: namespaces.a.histroy_size: unknown setting, did you mean history_size?\n"},
+        {"namespaces = ( { name = \"a\"; port = 1; } );",
+         "f.conf:1: namespaces.a.port: unknown setting; fantail --help-settings lists those there are\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void broken_form_is_refused_with_its_line(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"workers = 2;\nlisten = {",
+         "f.conf:2: syntax error; settings look like name = value; or name = { ... };\n"},
+        {"workers = 1;\nworkers = 2;",
+         "f.conf:2: duplicate setting name; settings look like name = value; or name = { ... };\n"},
+        {"\n  @include \"other.conf\"\n",
+         "f.conf:2: @include is not supported; secrets may come from the environment\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void zero_byte_is_refused(void **state) {
+    (void)state;
+    static const char text[] = "workers = 2;\0nonsense";
+    struct config *config =
+        config_parse(bytes_make(text, sizeof text - 1), "f.conf", &(struct config_options){0}, &errors);
+    buf_append_char(&errors, '\0');
+    assert_null(config);
+    assert_string_equal(errors.data, "f.conf:1: holds a zero byte: not a text file\n");
+}
+
+static void text_setting_says_what_it_may_hold(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"node = \"a b\";",
+         "f.conf:1: node: must be visible ASCII without spaces, quotes and backslashes, e.g. "
+         "\"gateway-1\", is \"a b\"\n"},
+        {"node = \"0123456789012345678901234567890123456789012345678901234567890123\";",
+         "f.conf:1: node: must be at most 63 bytes long, has 64\n"},
+        {"listen = { address = \"localhost\"; };", "f.conf:1: listen.address: must be an IPv4 or IPv6 "
+                                                   "address, e.g. \"0.0.0.0\", \"::\" or \"127.0.0.1\", is "
+                                                   "\"localhost\"\n"},
+        {"listen = { address = \"\"; };", "f.conf:1: listen.address: must not be empty\n"},
+        {"redis = { prefix = \"{a}\"; };", "f.conf:1: redis.prefix: must be without spaces, control "
+                                           "characters, '{' and '}', e.g. \"myapp:\", is "
+                                           "\"{a}\"\n"},
+        {"static_dir = \"a\\nb\";", "f.conf:1: static_dir: must be UTF-8 without control characters\n"},
+        {"static_dir = \"\xff\";", "f.conf:1: static_dir: must be UTF-8 without control characters\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void short_api_key_is_refused_without_being_repeated(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"admin = { api_key = \"secret\"; };",
+         "f.conf:1: admin.api_key: must be at least 16 bytes long, or empty for no API; it has 6. "
+         "`openssl rand -hex 24` makes a good one\n"},
+        {"admin = { api_key = \"0123456789abcde \"; };",
+         "f.conf:1: admin.api_key: must be visible ASCII without spaces\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void redis_url_is_checked_without_being_repeated(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"redis = { url = \"rediss://:hunter2@example.com\"; };",
+         "f.conf:1: redis.url: TLS to Redis is not supported yet: use redis:// in a private network, or "
+         "through a "
+         "local TLS tunnel\n"},
+        {"redis = { url = \"http://:hunter2@example.com\"; };",
+         "f.conf:1: redis.url: must begin with \"redis://\" or \"unix://\", e.g. "
+         "\"redis://user:password@127.0.0.1:6379/0\" or \"unix:///run/redis/redis.sock\"\n"},
+        {"redis = { url = \"redis://\"; };",
+         "f.conf:1: redis.url: must name a host, e.g. \"redis://127.0.0.1:6379/0\"\n"},
+        {"redis = { url = \"redis://:pass@:6379\"; };",
+         "f.conf:1: redis.url: must name a host, e.g. \"redis://127.0.0.1:6379/0\"\n"},
+        {"redis = { url = \"redis://h:0\"; };",
+         "f.conf:1: redis.url: must have a port from 1 to 65535 after the "
+         "host, e.g. \"redis://127.0.0.1:6379/0\"\n"},
+        {"redis = { url = \"redis://[::1\"; };",
+         "f.conf:1: redis.url: must hold an IPv6 address between [ and ], "
+         "e.g. \"redis://[::1]:6379\"\n"},
+        {"redis = { url = \"redis://h/one\"; };",
+         "f.conf:1: redis.url: must end with the number of a database, "
+         "e.g. \"redis://127.0.0.1:6379/0\"\n"},
+        {"redis = { url = \"unix://redis.sock\"; };", "f.conf:1: redis.url: must hold an absolute path, e.g. "
+                                                      "\"unix:///run/redis/redis.sock\"\n"},
+        {"redis = { url = \"unix:///r.sock?x=1\"; };",
+         "f.conf:1: redis.url: may end with a database only, e.g. "
+         "\"unix:///run/redis/redis.sock?db=1\"\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void redis_url_may_have_these_forms(void **state) {
+    (void)state;
+    static const char *const urls[] = {
+        "redis://h",         "redis://h/",           "redis://h:6380/15",  "redis://user:p@ss:w@h:1",
+        "redis://[::1]",     "redis://:p@[::1]:1/2", "unix:///run/r.sock", "redis+unix:///run/r.sock",
+        "unix://:p@/r.sock", "unix:///r.sock?db=3",
+    };
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "redis = { url = \"%s\"; };", urls[i]);
+        config_free(accept_text(text));
+    }
+}
+
+static void list_item_is_refused_with_its_own_line(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"origins = [\n\"https://example.com\",\n\"https://example.com/\" ];",
+         "f.conf:3: origins: must be \"*\" or scheme://host[:port] without a path, e.g. "
+         "\"https://example.com\" or "
+         "\"https://*.example.com\", is \"https://example.com/\"\n"},
+        {"trusted_proxies = [\n\"10.0.0.0/33\" ];",
+         "f.conf:2: trusted_proxies: must be an address or a network, e.g. \"127.0.0.1\", \"10.0.0.0/8\" or "
+         "\"fd00::/8\", is \"10.0.0.0/33\"\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void only_a_network_is_a_trusted_proxy(void **state) {
+    (void)state;
+    static const char *const refused[] = {"",      "10.0.0.0/", "10.0.0.0/8x", "10.0.0/8", "::/129",
+                                          "[::1]", "host/8",    "10.0.0.0/-1", "/8",       "1.2.3.4:80"};
+    static const struct {
+        const char *text;
+        int bits;
+    } taken[] = {
+        {"10.0.0.0/8", 104},
+        {"10.1.2.3", 128},
+        {"0.0.0.0/0", 96},
+        {"::/0", 0},
+        {"fd00::/8", 8},
+        {"::1/128", 128},
+        {"::ffff:10.0.0.0/104", 104},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "trusted_proxies = [ \"%s\" ];", refused[i]);
+        assert_null(parse(text));
+    }
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "trusted_proxies = [ \"%s\" ];", taken[i].text);
+        struct config *config = accept_text(text);
+        assert_int_equal(config->trusted_proxies[0].prefix_bits, taken[i].bits);
+        config_free(config);
+    }
+}
+
+static void namespace_refusals_name_the_namespace(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"namespaces = ( { name = \"a\"; },\n{ } );",
+         "f.conf:2: namespaces.[1]: needs a name, e.g. name = \"chat\";\n"},
+        {"namespaces = ( { name = \"a b\"; } );",
+         "f.conf:1: namespaces.[0].name: must be what stands before the first ':' of its channels: not "
+         "empty, "
+         "without spaces, control characters, ':', '{' and '}', e.g. \"chat\", is \"a b\"\n"},
+        {"namespaces = ( { name = \"\"; } );", "f.conf:1: namespaces.[0].name: must not be empty\n"},
+        {"namespaces = ( { name = 7; } );",
+         "f.conf:1: namespaces.[0].name: must be a text in double quotes, is 7\n"},
+        {"namespaces = ( { name = \"a\"; },\n { name = \"b\"; },\n { name = \"a\"; } );",
+         "f.conf:3: namespaces.a: named twice; put all its settings into one group\n"},
+        {"namespaces = ( { name = \"a\";\n history_size = 5; } );",
+         "f.conf:2: namespaces.a.history_size: history needs a lifetime too, e.g. history_ttl_seconds = "
+         "300;\n"},
+        {"namespaces = ( { name = \"a\";\n history_ttl_seconds = 5; } );",
+         "f.conf:2: namespaces.a.history_ttl_seconds: history needs a size too, e.g. history_size = 100;\n"},
+        {"namespaces = ( { name = \"a\"; history_size = 5; history_ttl_seconds = 60;\n position_ttl_seconds "
+         "= 59; } );",
+         "f.conf:2: namespaces.a.position_ttl_seconds: must be at least history_ttl_seconds (60), is 59\n"},
+        {"namespaces = ( { name = \"a\";\n batch_count = 5; } );",
+         "f.conf:2: namespaces.a.batch_count: batching needs an end to the wait too, e.g. batch_delay_ms = "
+         "250;\n"},
+        {"namespaces = ( { name = \"a\";\n batch_bytes = 5; } );",
+         "f.conf:2: namespaces.a.batch_bytes: batching needs an end to the wait too, e.g. batch_delay_ms = "
+         "250;\n"},
+        {"namespaces = ( { name = \"a\"; slow_consumer = \"block\"; } );",
+         "f.conf:1: namespaces.a.slow_consumer: must be \"disconnect\", \"drop_oldest\" or \"conflate\", is "
+         "\"block\"\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void namespace_name_may_be_any_language(void **state) {
+    (void)state;
+    struct config *config = accept_text("namespaces = ( { name = \"\xd1\x87\xd0\xb0\xd1\x82\"; } );");
+    assert_string_equal(config->namespaces[1].name, "\xd1\x87\xd0\xb0\xd1\x82");
+    config_free(config);
+}
+
+static void settings_that_contradict_each_other_are_refused(void **state) {
+    (void)state;
+    static const struct refusal rows[] = {
+        {"broker = \"memory\";\nworkers = 2;",
+         "f.conf:2: workers: the memory broker serves one process: use workers = 1, or broker = \"redis\"\n"},
+        {"admin = {\n port = 8000; };",
+         "f.conf:2: admin.port: clients connect to the same port: admin.port and listen.port must differ\n"},
+        {"listen = {\n port = 8001; };",
+         "f.conf:2: listen.port: clients connect to the same port: admin.port and listen.port must differ\n"},
+        {"listen = { proxy_protocol = true; };", "f.conf:1: listen.proxy_protocol: needs to know from whom, "
+                                                 "e.g. trusted_proxies = [ \"10.0.0.0/8\" ];\n"},
+        {"redis = { probe_ms = 2500; };",
+         "f.conf:1: redis.probe_ms: redis.probe_timeout_ms (2500) must be more than "
+         "redis.probe_ms (2500)\n"},
+        {"limits = {\n message_bytes = 2097152; };", "f.conf:2: limits.message_bytes: limits.outbox_bytes "
+                                                     "(1048576) must be at least limits.message_bytes "
+                                                     "(2097152), or the largest message reaches nobody\n"},
+        {"limits = {\n outbox_bytes = 2147483648L; };",
+         "f.conf:2: limits.outbox_bytes: limits.outbox_total_bytes (1073741824) must be at least "
+         "limits.outbox_bytes (2147483648)\n"},
+    };
+    REFUSE_ALL(rows);
+}
+
+static void same_port_on_another_address_is_fine(void **state) {
+    (void)state;
+    config_free(accept_text("listen = { address = \"192.0.2.1\"; }; admin = { port = 8000; };"));
+}
+
+static void every_fault_is_told_not_only_the_first(void **state) {
+    (void)state;
+    refuse(
+        "wrkers = 1;\nlisten = { port = 70000; };\nnamespaces = ( { name = \"a\"; history_size = -1; },\n"
+        "{ name = \"a\"; } );\nredis = { probe_ms = 5000; };",
+        "f.conf:1: wrkers: unknown setting, did you mean workers?\n"
+        "f.conf:2: listen.port: must be a number from 1 to 65535, is 70000\n"
+        "f.conf:3: namespaces.a.history_size: must be a number from 0 to 1000000, is -1\n"
+        "f.conf:4: namespaces.a: named twice; put all its settings into one group\n"
+        "f.conf:5: redis.probe_ms: redis.probe_timeout_ms (2500) must be more than redis.probe_ms (5000)\n");
+}
+
+/* What was refused has its default, which must not be held against the others. */
+static void refused_value_causes_no_second_fault(void **state) {
+    (void)state;
+    refuse("listen = { port = \"x\"; };\nadmin = { port = 8000; };",
+           "f.conf:1: listen.port: must be a number from 1 to 65535, is \"x\"\n");
+    refuse("namespaces = ( { name = \"a\"; history_size = \"x\"; history_ttl_seconds = 5; } );",
+           "f.conf:1: namespaces.a.history_size: must be a number from 0 to 1000000, is \"x\"\n");
+    refuse(
+        "listen = { proxy_protocol = true; }; trusted_proxies = 5;",
+        "f.conf:1: trusted_proxies: must be a list of texts, e.g. trusted_proxies = [ \"...\", \"...\" ];\n");
+}
+
+static void long_value_is_clipped_in_the_message(void **state) {
+    (void)state;
+    refuse("broker = \"0123456789012345678901234567890123456789012345678901234567890\";",
+           "f.conf:1: broker: must be \"memory\" or \"redis\", is "
+           "\"012345678901234567890123456789012345678901234567890123456789...\"\n");
+}
+
+/* ---- the environment ---- */
+
+static void environment_overrides_the_file(void **state) {
+    (void)state;
+    static const char *const environment[] = {
+        "PATH=/bin",
+        "FANTAIL_WORKERS=2",
+        "FANTAIL_NODE=n7",
+        "FANTAIL_LISTEN_PORT=9000",
+        "FANTAIL_LISTEN_PROXY_PROTOCOL=yes",
+        "FANTAIL_LIMITS_MESSAGE_BYTES=1000",
+        "FANTAIL_LIMITS_OUTBOX_TOTAL_BYTES=8589934592",
+        "FANTAIL_LOG_LEVEL=warn",
+        "FANTAIL_REDIS_URL=redis://other:6379",
+        "FANTAIL_ORIGINS=https://a.example, https://*.b.example",
+        "FANTAIL_TRUSTED_PROXIES=10.0.0.0/8",
+        NULL,
+    };
+    struct config *config = accept_environment("workers = 9; limits = { message_bytes = 5; };\n"
+                                               "origins = [ \"https://file.example\" ];\n"
+                                               "trusted_proxies = [ \"::1\", \"::2\" ];",
+                                               environment);
+    assert_int_equal(config->workers, 2);
+    assert_string_equal(config->node, "n7");
+    assert_int_equal(config->listen.port, 9000);
+    assert_true(config->listen.proxy_protocol);
+    assert_int_equal(config->limits.message_bytes, 1000);
+    assert_int_equal(config->limits.outbox_total_bytes, 8589934592u);
+    assert_int_equal(config->log.level, LOG_LEVEL_WARN);
+    assert_string_equal(config->redis.url, "redis://other:6379");
+    assert_int_equal(config->origin_count, 2);
+    assert_string_equal(config->origins[0], "https://a.example");
+    assert_string_equal(config->origins[1], "https://*.b.example");
+    assert_int_equal(config->trusted_proxy_count, 1);
+    assert_int_equal(config->trusted_proxies[0].prefix_bits, 104);
+    config_free(config);
+}
+
+static void environment_booleans_have_many_names(void **state) {
+    (void)state;
+    static const char *const names[] = {"true", "1", "yes", "on", "TRUE", "false", "0", "no", "off", "No"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char variable[64];
+        const char *environment[] = {variable, "FANTAIL_TRUSTED_PROXIES=::1", NULL};
+        snprintf(variable, sizeof variable, "FANTAIL_LISTEN_PROXY_PROTOCOL=%s", names[i]);
+        struct config *config = accept_environment("", environment);
+        assert_int_equal(config->listen.proxy_protocol, i < 5);
+        config_free(config);
+    }
+}
+
+static void empty_variable_sets_texts_only(void **state) {
+    (void)state;
+    static const char *const environment[] = {
+        "FANTAIL_REDIS_PREFIX=",
+        "FANTAIL_WORKERS=",
+        "FANTAIL_BROKER=",
+        "FANTAIL_ORIGINS=",
+        "FANTAIL_LISTEN_PROXY_PROTOCOL=",
+        NULL,
+    };
+    struct config *config =
+        accept_environment("workers = 2; redis = { prefix = \"a:\"; }; origins = [ \"*\" ];", environment);
+    assert_int_equal(config->workers, 2);
+    assert_string_equal(config->redis.prefix, "");
+    assert_int_equal(config->origin_count, 1);
+    config_free(config);
+}
+
+static void environment_is_checked_like_the_file(void **state) {
+    (void)state;
+    static const struct {
+        const char *variable;
+        const char *expected;
+    } rows[] = {
+        {"FANTAIL_WORKERS=two", "FANTAIL_WORKERS: must be a number from 0 to 1024, is \"two\"\n"},
+        {"FANTAIL_WORKERS=-1", "FANTAIL_WORKERS: must be a number from 0 to 1024, is \"-1\"\n"},
+        {"FANTAIL_WORKERS=99999999999999999999",
+         "FANTAIL_WORKERS: must be a number from 0 to 1024, is \"99999999999999999999\"\n"},
+        {"FANTAIL_LISTEN_PROXY_PROTOCOL=maybe",
+         "FANTAIL_LISTEN_PROXY_PROTOCOL: must be true or false, is \"maybe\"\n"},
+        {"FANTAIL_BROKER=kafka", "FANTAIL_BROKER: must be \"memory\" or \"redis\", is \"kafka\"\n"},
+        {"FANTAIL_ORIGINS=https://a.example,b.example",
+         "FANTAIL_ORIGINS: must be \"*\" or scheme://host[:port] without a path, e.g. "
+         "\"https://example.com\" or "
+         "\"https://*.example.com\", is \"b.example\"\n"},
+        {"FANTAIL_REDIS_URL=", "FANTAIL_REDIS_URL: must not be empty\n"},
+        {"FANTAIL_ADMIN_API_KEY=hunter2",
+         "FANTAIL_ADMIN_API_KEY: must be at least 16 bytes long, or empty for no API; it has 7. "
+         "`openssl rand -hex 24` makes a good one\n"},
+        {"FANTAIL_LISTEN_PORT=8001", "FANTAIL_LISTEN_PORT: clients connect to the same port: admin.port and "
+                                     "listen.port must differ\n"},
+        {"FANTAIL_NAMESPACES=chat",
+         "FANTAIL_NAMESPACES: is not a single value: namespaces are set in the file\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        refuse_environment("", rows[i].variable, rows[i].expected);
+}
+
+static void mistyped_variable_of_a_group_is_refused(void **state) {
+    (void)state;
+    refuse_environment(
+        "", "FANTAIL_LIMITS_MESSAGES_BYTES=5",
+        "FANTAIL_LIMITS_MESSAGES_BYTES: unknown setting; fantail --help-settings lists those there "
+        "are\n");
+}
+
+static void variables_of_others_are_left_alone(void **state) {
+    (void)state;
+    static const char *const environment[] = {
+        "FANTAIL_VERSION=1",
+        "FANTAIL_REDIS_SERVICE_HOST=10.0.0.1",
+        "FANTAIL_REDIS_SERVICE_PORT=6379",
+        "FANTAIL_REDIS_PORT=tcp://10.0.0.1:6379",
+        "FANTAIL_REDIS_PORT_6379_TCP_ADDR=10.0.0.1",
+        "FANTAIL_LIMITS_NOTHING",
+        NULL,
+    };
+    config_free(accept_environment("", environment));
+}
+
+static void service_of_kubernetes_in_the_way_is_explained(void **state) {
+    (void)state;
+    refuse_environment("", "FANTAIL_ADMIN_PORT=tcp://10.0.0.1:8001",
+                       "FANTAIL_ADMIN_PORT: must be a number from 1 to 65535, is \"tcp://10.0.0.1:8001\". "
+                       "Kubernetes sets this variable for a Service of that name: rename the Service, or set "
+                       "enableServiceLinks: false in the pod\n");
+}
+
+/* ---- --dev ---- */
+
+static void dev_opens_what_a_first_try_needs(void **state) {
+    (void)state;
+    struct config *config = accept_with("namespaces = ( { name = \"chat\"; } );",
+                                        &(struct config_options){.dev = true, .dev_static_dir = "/srv/demo"});
+    assert_int_equal(config->broker, BROKER_MEMORY);
+    assert_int_equal(config->workers, 1);
+    assert_int_equal(config->origin_count, 1);
+    assert_string_equal(config->origins[0], "*");
+    assert_string_equal(config->static_dir, "/srv/demo");
+    assert_true(config->namespaces[0].client_publish);
+    assert_true(config->namespaces[1].client_publish);
+    config_free(config);
+}
+
+static void dev_uses_redis_where_redis_is_named(void **state) {
+    (void)state;
+    static const char *const environment[] = {"FANTAIL_REDIS_URL=redis://127.0.0.1", NULL};
+    static const char *const texts[] = {"redis = { url = \"redis://127.0.0.1\"; };", "broker = \"redis\";"};
+    struct config *config =
+        accept_with("", &(struct config_options){.dev = true, .environment = (char *const *)environment});
+    assert_int_equal(config->broker, BROKER_REDIS);
+    config_free(config);
+    for (size_t i = 0; i < 2; i++) {
+        config = accept_with(texts[i], &(struct config_options){.dev = true});
+        assert_int_equal(config->broker, BROKER_REDIS);
+        config_free(config);
+    }
+}
+
+static void dev_leaves_what_the_file_says(void **state) {
+    (void)state;
+    struct config *config = accept_with("origins = [ \"https://a.example\" ]; static_dir = \"/own\";\n"
+                                        "namespaces = ( { name = \"default\"; client_publish = false; } );",
+                                        &(struct config_options){.dev = true, .dev_static_dir = "/srv/demo"});
+    assert_int_equal(config->origin_count, 1);
+    assert_string_equal(config->origins[0], "https://a.example");
+    assert_string_equal(config->static_dir, "/own");
+    assert_false(config->namespaces[0].client_publish);
+    config_free(config);
+}
+
+/* ---- reload ---- */
+
+static void needs_restart_for(const char *text, const char *expected) {
+    struct config *running = accept_text("");
+    struct config *fresh = accept_text(text);
+    const char *path = config_needs_restart(running, fresh);
+    if (expected == NULL) {
+        assert_null(path);
+        assert_false(is_equal(running, fresh));
+    } else {
+        assert_non_null(path);
+        assert_string_equal(path, expected);
+    }
+    config_free(running);
+    config_free(fresh);
+}
+
+static void namespaces_limits_origins_and_log_level_reload(void **state) {
+    (void)state;
+    needs_restart_for("namespaces = ( { name = \"chat\"; } );", NULL);
+    needs_restart_for("namespaces = ( { name = \"default\"; client_publish = true; } );", NULL);
+    needs_restart_for("limits = { message_bytes = 5; };", NULL);
+    needs_restart_for("origins = [ \"*\" ];", NULL);
+    needs_restart_for("log = { level = \"debug\"; };", NULL);
+}
+
+static void everything_else_needs_a_restart(void **state) {
+    (void)state;
+    needs_restart_for("workers = 4;", "workers");
+    needs_restart_for("node = \"n9\";", "node");
+    needs_restart_for("broker = \"memory\";", "workers");
+    needs_restart_for("listen = { port = 9000; };", "listen.port");
+    needs_restart_for("admin = { api_key = \"0123456789abcdef\"; };", "admin.api_key");
+    needs_restart_for("redis = { url = \"redis://h\"; };", "redis.url");
+    needs_restart_for("ping = { interval_seconds = 1; };", "ping.interval_seconds");
+    needs_restart_for("log = { format = \"json\"; };", "log.format");
+    needs_restart_for("static_dir = \"/x\";", "static_dir");
+    needs_restart_for("trusted_proxies = [ \"::1\" ];", "trusted_proxies");
+}
+
+static void same_text_needs_no_restart(void **state) {
+    (void)state;
+    static const char text[] = "trusted_proxies = [ \"::1\", \"10.0.0.0/8\" ]; origins = [ \"*\" ];";
+    struct config *a = accept_text(text);
+    struct config *b = accept_text(text);
+    assert_null(config_needs_restart(a, b));
+    assert_true(is_equal(a, b));
+    config_free(a);
+    config_free(b);
+}
+
+/* ---- the rest ---- */
+
+static void network_contains_by_its_leading_bits(void **state) {
+    (void)state;
+    static const struct {
+        const char *network;
+        const char *address;
+        bool contains;
+    } rows[] = {
+        {"10.0.0.0/8", "10.255.0.1", true},
+        {"10.0.0.0/8", "11.0.0.1", false},
+        {"10.0.0.0/8", "::1", false},
+        {"0.0.0.0/0", "192.0.2.1", true},
+        {"0.0.0.0/0", "2001:db8::1", false},
+        {"::/0", "192.0.2.1", true},
+        {"192.168.4.0/22", "192.168.7.9", true},
+        {"192.168.4.0/22", "192.168.8.0", false},
+        {"fd00::/8", "fdff::1", true},
+        {"fd00::/7", "fc00::1", true},
+        {"fd00::/7", "fe00::1", false},
+        {"::1", "::1", true},
+        {"::1", "::2", false},
+        {"127.0.0.1", "127.0.0.1", true},
+        {"10.1.2.3/8", "10.9.9.9", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct network network;
+        uint8_t address[ADDRESS_BYTES];
+        assert_true(check_network(bytes_of(rows[i].network), &network, &errors));
+        assert_true(address_parse(bytes_of(rows[i].address), address));
+        assert_int_equal(network_contains(&network, address), rows[i].contains);
+    }
+}
+
+static void file_that_cannot_be_read_is_told(void **state) {
+    (void)state;
+    struct buf text;
+    buf_init(&text, 0);
+    assert_false(config_load_file("/nonexistent/fantail.conf", &text, &errors));
+    assert_false(config_load_file("/", &text, &errors));
+    buf_append_char(&errors, '\0');
+    assert_string_equal(errors.data, "/nonexistent/fantail.conf: cannot be read: No such file or directory\n"
+                                     "/: cannot be read: Is a directory\n");
+    buf_finish(&text);
+}
+
+static void file_of_more_than_a_mebibyte_is_refused(void **state) {
+    (void)state;
+    char path[] = "/tmp/test_config_XXXXXX";
+    int fd = mkstemp(path);
+    struct buf text;
+    buf_init(&text, 0);
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    assert_true(config_load_file(path, &text, &errors));
+    assert_int_equal(text.len, 1 << 20);
+    assert_int_equal(ftruncate(fd, (1 << 20) + 1), 0);
+    buf_clear(&text);
+    assert_false(config_load_file(path, &text, &errors));
+    buf_append_char(&errors, '\0');
+    assert_non_null(strstr(errors.data, ": is larger than 1048576 bytes"));
+    close(fd);
+    unlink(path);
+    buf_finish(&text);
+}
+
+static void printed_settings_tell_default_type_variable_and_purpose(void **state) {
+    (void)state;
+    char *printed = NULL;
+    size_t len;
+    FILE *out = open_memstream(&printed, &len);
+    config_print_settings(out);
+    fclose(out);
+    assert_non_null(strstr(printed, "\nlimits.message_bytes = 65536\n"
+                                    "    (number from 1 to 67108864; FANTAIL_LIMITS_MESSAGE_BYTES; reload)\n"
+                                    "    The largest message a client may publish.\n"));
+    assert_non_null(
+        strstr(printed, "\nbroker = \"redis\"\n    (\"memory\", \"redis\"; FANTAIL_BROKER; restart)\n"));
+    assert_non_null(strstr(printed, "\nnamespaces.slow_consumer = \"disconnect\"\n"));
+    for (size_t i = 0; i < config_settings.count; i++) {
+        char line[80];
+        snprintf(line, sizeof line, "\n%s = ", config_settings.items[i].path);
+        assert_non_null(strstr(printed, line));
+    }
+    for (char *line = strtok(printed, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        assert_true(strlen(line) <= 110);
+    free(printed);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(empty_text_means_all_defaults),
+        TEST(empty_text_means_the_default_limits),
+        TEST(default_namespace_is_always_there),
+        TEST(example_file_holds_every_setting_with_its_default),
+        TEST(file_of_the_compose_cluster_is_fine),
+        TEST(file_sets_every_kind_of_setting),
+        TEST(number_of_64_bits_is_taken_with_and_without_its_suffix),
+        TEST(number_too_large_is_not_cut_to_a_small_one),
+        TEST(long_digits_in_texts_comments_and_names_stay_as_they_are),
+        TEST(namespaces_begin_with_the_default_one),
+        TEST(memory_broker_runs_one_worker),
+        TEST(value_of_the_wrong_type_is_refused_with_its_line),
+        TEST(number_out_of_range_is_refused),
+        TEST(unknown_setting_is_refused_with_a_guess),
+        TEST(broken_form_is_refused_with_its_line),
+        TEST(zero_byte_is_refused),
+        TEST(text_setting_says_what_it_may_hold),
+        TEST(short_api_key_is_refused_without_being_repeated),
+        TEST(redis_url_is_checked_without_being_repeated),
+        TEST(redis_url_may_have_these_forms),
+        TEST(list_item_is_refused_with_its_own_line),
+        TEST(only_a_network_is_a_trusted_proxy),
+        TEST(namespace_refusals_name_the_namespace),
+        TEST(namespace_name_may_be_any_language),
+        TEST(settings_that_contradict_each_other_are_refused),
+        TEST(same_port_on_another_address_is_fine),
+        TEST(every_fault_is_told_not_only_the_first),
+        TEST(refused_value_causes_no_second_fault),
+        TEST(long_value_is_clipped_in_the_message),
+        TEST(environment_overrides_the_file),
+        TEST(environment_booleans_have_many_names),
+        TEST(empty_variable_sets_texts_only),
+        TEST(environment_is_checked_like_the_file),
+        TEST(mistyped_variable_of_a_group_is_refused),
+        TEST(variables_of_others_are_left_alone),
+        TEST(service_of_kubernetes_in_the_way_is_explained),
+        TEST(dev_opens_what_a_first_try_needs),
+        TEST(dev_uses_redis_where_redis_is_named),
+        TEST(dev_leaves_what_the_file_says),
+        TEST(namespaces_limits_origins_and_log_level_reload),
+        TEST(everything_else_needs_a_restart),
+        TEST(same_text_needs_no_restart),
+        TEST(network_contains_by_its_leading_bits),
+        TEST(file_that_cannot_be_read_is_told),
+        TEST(file_of_more_than_a_mebibyte_is_refused),
+        TEST(printed_settings_tell_default_type_variable_and_purpose),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
