@@ -1,0 +1,113 @@
+/** disconnected: nothing happens until connect(). connecting: an attempt is under way or will be made. */
+export type State = 'disconnected' | 'connecting' | 'connected';
+
+export interface StateDetail {
+    /** With `connected`: who answered, and how its bytes travel. */
+    session?: string;
+    node?: string;
+    version?: string;
+    transport?: string;
+    /** Otherwise why: the WebSocket close code where there is one, and a text for humans. */
+    code?: number;
+    reason?: string;
+    /** With `connecting` after a loss: when the next attempt is made. */
+    retryMs?: number;
+}
+
+export interface Options {
+    /** Sent with every attempt. A function is asked each time; after a refusal it is asked once more. */
+    token?: string | (() => string | undefined | Promise<string | undefined>);
+    /** Called on every change, and on every failed attempt while connecting. */
+    onState?(state: State, detail: StateDetail): void;
+    /** Errors that belong to no channel and to no promise. */
+    onError?(error: FantailError): void;
+}
+
+export interface Message {
+    channel: string;
+    /** In channels with history: `EPOCH-OFFSET`. */
+    id?: string;
+    /** The payload as JSON; a payload that is not JSON is a string. */
+    data?: unknown;
+    /** Instead of `data`: a binary payload. onMessage gets it decoded. */
+    base64?: string;
+}
+
+export interface ChannelEvent {
+    event: string;
+    channel: string;
+    /** Of a gap in a channel with history: where it continues. */
+    position?: string;
+    [name: string]: unknown;
+}
+
+export interface Subscribed {
+    channel: string;
+    /** The channel's newest id; only in channels with history. */
+    position?: string;
+    /** After a reconnect, or with `since`: whether everything since then will come. */
+    recovered?: boolean;
+}
+
+export interface Listener<T = any> {
+    /** Only what comes after this id, which another page or visit has seen. */
+    since?: string;
+    /** So many of the channel's newest messages first. */
+    last?: number;
+    /** A payload: a JSON value, or Uint8Array when it was binary. */
+    onMessage?(data: T, message: Message): void;
+    /** Messages were lost here, or may have been: load anew what must be complete. */
+    onGap?(event: ChannelEvent): void;
+    onSubscribed?(reply: Subscribed): void;
+    /** The subscription was refused. It is tried again with the next connection. */
+    onError?(error: FantailError): void;
+    onJoin?(event: ChannelEvent): void;
+    onLeave?(event: ChannelEvent): void;
+}
+
+export interface Subscription {
+    readonly channel: string;
+    /** The id of the last message seen: keep it to continue with `since` after a page load. */
+    readonly position: string | undefined;
+    unsubscribe(): void;
+}
+
+export interface PublishOptions {
+    /** Idempotency key: publishing it again within the server's window has no effect, so that a publish whose
+     * connection broke is repeated by itself. */
+    key?: string;
+    /** `high` is not held back where the server gathers messages into batches. */
+    priority?: 'high' | 'low';
+}
+
+/** `code` is the server's (`channel_forbidden`, ...) or one of ours: `disconnected`, `connection_lost` (whether
+ * the publish took effect is unknown), `timeout`, `message_too_large`. */
+export class FantailError extends Error {
+    constructor(code: string, message?: string);
+    readonly code: string;
+}
+
+export class Fantail {
+    /** `url` is the gateway's, e.g. `https://push.example.com`; without it the page's own origin. */
+    constructor(url?: string | URL, options?: Options);
+
+    readonly state: State;
+    /** Of the last connection. */
+    readonly session: string | undefined;
+    readonly node: string | undefined;
+    readonly version: string | undefined;
+    readonly transport: string | undefined;
+
+    /** Connects, and comes back after every loss until disconnect() or until the server says not to. */
+    connect(): void;
+    /** Subscriptions stay, and take effect again with connect(). */
+    disconnect(): void;
+
+    /** Takes effect with the connection, and again with each later one. A function is `onMessage`. */
+    subscribe<T = any>(channel: string, listener: Listener<T> | ((data: T, message: Message) => void)): Subscription;
+
+    /** `data` is a JSON value, or Uint8Array. While connecting it waits for the connection, 10 s at most. */
+    publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ id?: string }>;
+    history(channel: string, options?: { last?: number; since?: string }): Promise<Record<string, any>>;
+    presence(channel: string): Promise<Record<string, any>>;
+}
