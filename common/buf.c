@@ -15,13 +15,14 @@ void buf_finish(struct buf *buf) {
     buf_init(buf, buf->max);
 }
 
-char *buf_reserve(struct buf *buf, size_t len) {
+/* Room for `len` bytes within the maximum, and for `spare` more that will not count. */
+static char *reserve(struct buf *buf, size_t len, size_t spare) {
     if (buf->overflow || len > buf->max - buf->len) {
         buf->overflow = true;
         return NULL;
     }
-    size_t needed = buf->len + len;
-    if (needed > buf->capacity) {
+    size_t needed = buf->len + len + spare;
+    if (needed > buf->capacity || buf->data == NULL) {
         size_t grown = buf->capacity ? buf->capacity * 2 : 64;
         buf->capacity = grown > needed ? grown : needed;
         buf->data = xrealloc(buf->data, buf->capacity);
@@ -29,12 +30,17 @@ char *buf_reserve(struct buf *buf, size_t len) {
     return buf->data + buf->len;
 }
 
+char *buf_reserve(struct buf *buf, size_t len) {
+    return reserve(buf, len, 0);
+}
+
 bool buf_append(struct buf *buf, const void *data, size_t len) {
-    char *room = buf_reserve(buf, len);
+    if (len == 0)
+        return !buf->overflow;
+    char *room = reserve(buf, len, 0);
     if (room == NULL)
         return false;
-    if (len > 0)
-        memcpy(room, data, len);
+    memcpy(room, data, len);
     buf->len += len;
     return true;
 }
@@ -66,7 +72,7 @@ bool buf_printf(struct buf *buf, const char *format, ...) {
     va_start(args, format);
     int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    char *room = len < 0 ? NULL : buf_reserve(buf, (size_t)len + 1);
+    char *room = len < 0 ? NULL : reserve(buf, (size_t)len, 1); /* Its terminator is not content. */
     if (room == NULL)
         return false;
     va_start(args, format);
