@@ -169,6 +169,24 @@ static void example_file_holds_every_setting_with_its_default(void **state) {
     buf_finish(&text);
 }
 
+static void guide_for_operators_has_a_row_per_setting(void **state) {
+    (void)state;
+    struct buf text;
+    buf_init(&text, 0);
+    assert_true(config_load_file(SOURCE_DIR "/docs/OPERATIONS.md", &text, &errors));
+    buf_append_char(&text, '\0');
+    const struct settings tables[] = {config_settings, namespace_settings};
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t i = 0; i < tables[t].count; i++) {
+            char row[80];
+            snprintf(row, sizeof row, "\n| `%s%s` |", t == 0 ? "" : "namespaces.", tables[t].items[i].path);
+            if (strstr(text.data, row) == NULL)
+                fail_msg("no row for %s%s", t == 0 ? "" : "namespaces.", tables[t].items[i].path);
+        }
+    }
+    buf_finish(&text);
+}
+
 static void file_of_the_compose_cluster_is_fine(void **state) {
     (void)state;
     struct buf text;
@@ -928,6 +946,7 @@ int main(void) {
         TEST(empty_text_means_the_default_limits),
         TEST(default_namespace_is_always_there),
         TEST(example_file_holds_every_setting_with_its_default),
+        TEST(guide_for_operators_has_a_row_per_setting),
         TEST(file_of_the_compose_cluster_is_fine),
         TEST(file_sets_every_kind_of_setting),
         TEST(number_of_64_bits_is_taken_with_and_without_its_suffix),
