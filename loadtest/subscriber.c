@@ -1,0 +1,254 @@
+#include "loadtest/subscriber.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "loadtest/ws.h"
+
+enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 5000, RETRIES_MAX = 20 };
+
+struct dialogue subscriber_dialogue(const struct swarm *swarm, const struct subscriber *subscriber) {
+    return (struct dialogue){swarm->options, subscriber->index, subscriber->positions};
+}
+
+void subscriber_enqueue(struct swarm *swarm, struct subscriber *subscriber) {
+    subscriber->state = SUBSCRIBER_WAITING;
+    subscriber->next = NULL;
+    *swarm->queue_end = subscriber;
+    swarm->queue_end = &subscriber->next;
+}
+
+static bool is_under_way(const struct subscriber *subscriber) {
+    return subscriber->state >= SUBSCRIBER_CONNECTING && subscriber->state <= SUBSCRIBER_GREETING;
+}
+
+static uint32_t events_wanted(const struct subscriber *subscriber) {
+    if (subscriber->is_slow && subscriber->state == SUBSCRIBER_LIVE)
+        return EPOLLRDHUP;
+    /* Edge triggered: a level would be asked for again after each read, a tenth of our whole cost. */
+    return EPOLLIN | EPOLLRDHUP | EPOLLET;
+}
+
+static void watch(struct swarm *swarm, struct subscriber *subscriber, int operation, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.ptr = subscriber};
+    epoll_ctl(swarm->epoll_fd, operation, subscriber->fd, &event);
+}
+
+/* A reset instead of a farewell: thousands of sockets in TIME_WAIT would use up the ports of the next run. */
+static void close_hard(int fd) {
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close(fd);
+}
+
+void subscriber_close(struct swarm *swarm, struct subscriber *subscriber) {
+    if (is_under_way(subscriber))
+        swarm->counts->under_way--;
+    if (subscriber->state == SUBSCRIBER_LIVE) {
+        swarm->counts->live--;
+        swarm->counts->open_slow -= subscriber->is_slow;
+    }
+    if (subscriber->fd >= 0)
+        close_hard(subscriber->fd);
+    subscriber->fd = -1;
+    subscriber->state = SUBSCRIBER_ENDED;
+    buf_finish(&subscriber->in);
+    buf_finish(&subscriber->out);
+    buf_finish(&subscriber->fragments);
+}
+
+void subscriber_tell_gap(struct swarm *swarm, struct subscriber *subscriber) {
+    uint32_t count = swarm->options->channels_per_subscriber * swarm->options->publishers;
+    for (uint32_t i = 0; i < count; i++)
+        sequence_tell_gap(&subscriber->sequences[i]);
+}
+
+/* Full jitter, as a good client does it. */
+static void retry_later(struct swarm *swarm, struct subscriber *subscriber) {
+    uint32_t top = RETRY_MS_MIN << (subscriber->failed < 7 ? subscriber->failed : 7);
+    if (top > RETRY_MS_MAX)
+        top = RETRY_MS_MAX;
+    uint64_t wait_ms = RETRY_MS_MIN + (uint64_t)rand() % top;
+    subscriber->retry_ns = swarm->now_ns + wait_ms * 1000000;
+    swarm->sleepers++;
+}
+
+void subscriber_fail(struct swarm *swarm, struct subscriber *subscriber, enum failure failure) {
+    bool is_back = subscriber->was_live || subscriber->is_cut;
+    swarm->counts->failures[failure]++;
+    subscriber_close(swarm, subscriber);
+    subscriber->failed++;
+    /* A first connect that fails is a result. Who was in once behaves like a client, and comes back; but a
+     * slow reader that was thrown out stays out. */
+    if (is_back && !subscriber->is_slow && subscriber->failed <= RETRIES_MAX)
+        retry_later(swarm, subscriber);
+}
+
+void subscriber_begin(struct swarm *swarm, struct subscriber *subscriber) {
+    const struct options *options = swarm->options;
+    uint32_t source = options->source_addresses > 1 ? 1 + subscriber->index % options->source_addresses : 0;
+    subscriber->began_ns = clock_monotonic_ns();
+    subscriber->confirmed = 0;
+    subscriber->retry_ns = 0;
+    subscriber->body = (struct http_body){.kind = HTTP_BODY_NONE};
+    subscriber->fd = endpoint_connect(&options->server, source);
+    if (subscriber->fd < 0) {
+        snprintf(swarm->counts->last_error, sizeof swarm->counts->last_error, "connect: %s", strerror(errno));
+        subscriber_fail(swarm, subscriber, FAILURE_CONNECT);
+        return;
+    }
+    if (subscriber->is_slow) {
+        /* Else the kernel would read megabytes on its behalf. */
+        int bytes = 4096;
+        setsockopt(subscriber->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    }
+    subscriber->state = SUBSCRIBER_CONNECTING;
+    swarm->counts->under_way++;
+    watch(swarm, subscriber, EPOLL_CTL_ADD, events_wanted(subscriber) | EPOLLOUT);
+}
+
+static void append_subscribe_path(struct buf *out, const struct swarm *swarm,
+                                  const struct subscriber *subscriber, bool is_first_poll) {
+    const struct options *options = swarm->options;
+    buf_printf(out, "/v1/subscribe?transport=%s", transport_name((enum transport)subscriber->transport));
+    for (uint32_t i = 0; i < options->channels_per_subscriber; i++) {
+        buf_append_text(out, "&channel=");
+        peer_channel(out, options, options_channel(options, subscriber->index, i));
+    }
+    if (subscriber->cursor.len > 0) {
+        buf_append_text(out, "&cursor=");
+        buf_append_bytes(out, buf_bytes(&subscriber->cursor));
+    }
+    /* The first poll returns at once, with the cursor from which nothing is missed. */
+    if (subscriber->transport == TRANSPORT_LONGPOLL)
+        buf_append_text(out, is_first_poll ? "&wait=0" : "&wait=25");
+}
+
+static const char *accept_type(enum transport transport) {
+    switch (transport) {
+    case TRANSPORT_SSE:
+        return "text/event-stream";
+    case TRANSPORT_STREAM:
+        return "application/x-ndjson";
+    default:
+        return "application/json";
+    }
+}
+
+void subscriber_request(struct swarm *swarm, struct subscriber *subscriber) {
+    const struct options *options = swarm->options;
+    struct dialogue dialogue = subscriber_dialogue(swarm, subscriber);
+    struct buf request;
+    buf_init(&request, 0);
+    buf_append_text(&request, "GET ");
+    if (subscriber->transport == TRANSPORT_WS) {
+        options->peer->path(&request, &dialogue);
+    } else {
+        append_subscribe_path(&request, swarm, subscriber,
+                              subscriber->state != SUBSCRIBER_LIVE && subscriber->cursor.len == 0);
+    }
+    buf_printf(&request, " HTTP/1.1\r\nHost: %s:%u\r\n", options->server.host, options->server.port);
+    if (subscriber->transport == TRANSPORT_WS) {
+        buf_append_text(&request, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: " WS_KEY "\r\n");
+        if (options->peer->subprotocol[0] != '\0')
+            buf_printf(&request, "Sec-WebSocket-Protocol: %s\r\n", options->peer->subprotocol);
+        if (options->deflate)
+            buf_append_text(&request,
+                            "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; "
+                            "server_no_context_takeover\r\n");
+    } else {
+        buf_printf(&request, "Accept: %s\r\n", accept_type((enum transport)subscriber->transport));
+    }
+    buf_append_text(&request, "\r\n");
+    subscriber_send(swarm, subscriber, buf_bytes(&request));
+    buf_finish(&request);
+}
+
+void subscriber_send(struct swarm *swarm, struct subscriber *subscriber, struct bytes bytes) {
+    if (subscriber->out.len == 0) {
+        ssize_t sent = send(subscriber->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        if (sent == (ssize_t)bytes.len)
+            return;
+        if (sent < 0 && errno != EAGAIN)
+            return; /* The end of the connection is seen when it is read. */
+        bytes = bytes_skip(bytes, sent < 0 ? 0 : (size_t)sent);
+        watch(swarm, subscriber, EPOLL_CTL_MOD, events_wanted(subscriber) | EPOLLOUT);
+    }
+    buf_append_bytes(&subscriber->out, bytes);
+}
+
+void subscriber_on_writable(struct swarm *swarm, struct subscriber *subscriber) {
+    if (subscriber->state == SUBSCRIBER_CONNECTING) {
+        int error = 0;
+        socklen_t len = sizeof error;
+        getsockopt(subscriber->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+        if (error != 0) {
+            snprintf(swarm->counts->last_error, sizeof swarm->counts->last_error, "connect: %s",
+                     strerror(error));
+            subscriber_fail(swarm, subscriber, FAILURE_CONNECT);
+            return;
+        }
+        watch(swarm, subscriber, EPOLL_CTL_MOD, events_wanted(subscriber));
+        subscriber->state = SUBSCRIBER_HEAD;
+        subscriber_request(swarm, subscriber);
+        /* A poll that continues from a cursor is answered when there is news: it misses nothing from now on.
+         */
+        if (subscriber->transport == TRANSPORT_LONGPOLL && subscriber->cursor.len > 0)
+            subscriber_go_live(swarm, subscriber);
+        return;
+    }
+    ssize_t sent = send(subscriber->fd, subscriber->out.data, subscriber->out.len, MSG_NOSIGNAL);
+    if (sent > 0)
+        buf_consume(&subscriber->out, (size_t)sent);
+    if (subscriber->out.len == 0) {
+        buf_finish(&subscriber->out);
+        watch(swarm, subscriber, EPOLL_CTL_MOD, events_wanted(subscriber));
+    }
+}
+
+void subscriber_go_live(struct swarm *swarm, struct subscriber *subscriber) {
+    struct client_counts *counts = swarm->counts;
+    uint64_t now_ns = clock_monotonic_ns();
+    subscriber->state = SUBSCRIBER_LIVE;
+    subscriber->failed = 0;
+    counts->under_way--;
+    counts->live++;
+    counts->connects++;
+    histogram_add(&counts->connect, now_ns - subscriber->began_ns);
+    counts->reconnects += subscriber->was_live;
+    if (subscriber->is_cut) {
+        histogram_add(&counts->away, now_ns - subscriber->cut_ns);
+        counts->cut--;
+        subscriber->is_cut = false;
+    }
+    subscriber->was_live = true;
+    if (subscriber->is_slow) {
+        counts->open_slow++;
+        watch(swarm, subscriber, EPOLL_CTL_MOD, events_wanted(subscriber));
+    }
+}
+
+void subscriber_confirm(struct swarm *swarm, struct subscriber *subscriber, enum verdict verdict) {
+    swarm->counts->recovered += verdict == VERDICT_RECOVERED;
+    swarm->counts->not_recovered += verdict == VERDICT_NOT_RECOVERED;
+    if (verdict != VERDICT_RECOVERED && subscriber->was_live)
+        subscriber_tell_gap(swarm, subscriber);
+    if (++subscriber->confirmed == swarm->options->channels_per_subscriber &&
+        subscriber->state == SUBSCRIBER_GREETING)
+        subscriber_go_live(swarm, subscriber);
+}
+
+void subscriber_cut(struct swarm *swarm, struct subscriber *subscriber) {
+    subscriber_close(swarm, subscriber);
+    subscriber->is_cut = true;
+    subscriber->cut_ns = clock_monotonic_ns();
+    swarm->counts->cut++;
+    subscriber_enqueue(swarm, subscriber);
+}
