@@ -24,6 +24,11 @@ void log_configure(enum log_level level, enum log_format format, const char *nod
     snprintf(config.node, sizeof config.node, "%s", node);
 }
 
+void log_set_level(enum log_level level)
+{
+    config.level = level;
+}
+
 bool log_is_on(enum log_level level) {
     return level <= config.level;
 }

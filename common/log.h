@@ -11,6 +11,7 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 /* `node` names the process in every line and is copied. */
 void log_configure(enum log_level level, enum log_format format, const char *node);
+void log_set_level(enum log_level level);
 bool log_is_on(enum log_level level);
 
 /* `format` begins with words that say what happened, followed by name=value pairs; a value with spaces is

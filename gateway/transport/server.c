@@ -1,0 +1,212 @@
+#include "gateway/transport/server.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "gateway/transport/connection.h"
+
+enum {
+    /* Bytes that a WebSocket holds for reading while it lives, and the largest piece we are handed. Small,
+     * because most connections mostly listen. At least 128, for control frames. */
+    RECEIVE_BYTES = 256,
+    /* libwebsockets cuts a write at this size: larger than any batch of ours. */
+    SEND_BYTES = 1024 * 1024,
+    HEADER_BYTES_MAX = 8192,
+    KEEPALIVE_SECONDS = 30,
+    DESTROY_TURNS = 8,
+};
+
+void connection_set_data(struct connection *connection, void *data) {
+    free(connection->data);
+    connection->data = data;
+}
+
+void *connection_data(const struct connection *connection) {
+    return connection->data;
+}
+
+static void connection_free(struct connection *connection) {
+    struct server *server = connection->server;
+    if (connection->is_counted)
+        peer_book_remove(server->book, &connection->from);
+    if (connection->received != NULL)
+        buf_finish(connection->received);
+    free(connection->received);
+    free(connection->data);
+    server->options.metrics->connections--;
+    free(connection);
+}
+
+/* Everything libwebsockets has to say. Anything but 0 closes the connection. */
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
+    struct connection *connection = lws_get_opaque_user_data(wsi);
+    (void)user;
+    if (connection == NULL)
+        return 0; /* Not a connection yet, or none of ours: libwebsockets' own event pipe. */
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return http_on_request(connection);
+    case LWS_CALLBACK_HTTP_BODY:
+        return http_on_body(connection, bytes_make(in, len));
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return http_on_body_end(connection);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http_on_writable(connection);
+    case LWS_CALLBACK_HTTP_FILE_COMPLETION:
+        return http_on_file_sent(connection);
+    case LWS_CALLBACK_CLOSED_HTTP:
+        http_on_closed(connection);
+        return 0;
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return http_on_upgrade(connection);
+    case LWS_CALLBACK_ESTABLISHED:
+        websocket_on_open(connection);
+        return 0;
+    case LWS_CALLBACK_RECEIVE:
+        websocket_on_received(connection, bytes_make(in, len));
+        return 0;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        if (connection->session != NULL)
+            session_on_pong(connection->session);
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return websocket_on_writable(connection);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        websocket_on_closed(connection, CLOSE_PEER);
+        return 0;
+    case LWS_CALLBACK_CLOSED:
+        websocket_on_closed(connection, CLOSE_LOST);
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        http_on_closed(connection);
+        websocket_on_closed(connection, CLOSE_LOST);
+        lws_set_opaque_user_data(wsi, NULL);
+        connection_free(connection);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static const struct lws_protocols protocols[] = {
+    /* The first serves HTTP, and WebSockets that name no subprotocol. */
+    {.name = "http", .callback = on_event, .rx_buffer_size = RECEIVE_BYTES, .tx_packet_size = SEND_BYTES},
+    {.name = "fantail.v1",
+     .callback = on_event,
+     .rx_buffer_size = RECEIVE_BYTES,
+     .tx_packet_size = SEND_BYTES},
+    {0},
+};
+
+static void on_accept(void *context, int fd, const struct peer *from, bool is_counted) {
+    struct server *server = context;
+    struct lws *wsi = lws_adopt_socket_vhost(server->vhost, fd);
+    if (wsi == NULL) { /* It has closed the socket. */
+        if (is_counted)
+            peer_book_remove(server->book, from);
+        return;
+    }
+    struct connection *connection = xcalloc(1, sizeof *connection);
+    connection->server = server;
+    connection->wsi = wsi;
+    connection->from = *from;
+    connection->is_counted = is_counted;
+    server->options.metrics->connections++;
+    lws_set_opaque_user_data(wsi, connection);
+}
+
+static void on_lws_log(int level, const char *line) {
+    size_t len = strcspn(line, "\r\n");
+    if (level & LLL_ERR)
+        log_warn("lws", "%.*s", (int)len, line);
+    else
+        log_debug("lws", "%.*s", (int)len, line);
+}
+
+/* libwebsockets keeps a table for every file descriptor that could be: with the limits of some containers,
+ * gigabytes of it. */
+static unsigned fd_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1 << 20)
+        return 1 << 20;
+    return (unsigned)limit.rlim_cur;
+}
+
+struct server *server_create(const struct server_options *options) {
+    /* Heartbeats are ours: libwebsockets' timers lie in one sorted list, which every connection would walk.
+     */
+    static const lws_retry_bo_t no_retry = {0};
+    struct server *server = xcalloc(1, sizeof *server);
+    struct lws_context_creation_info info = {0};
+    server->options = *options;
+    server->book = peer_book_create();
+    server->foreign_loops[0] = &options->loop->uv;
+
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+    info.foreign_loops = server->foreign_loops;
+    info.fd_limit_per_thread = fd_limit();
+    info.pt_serv_buf_size = 32 * 1024;
+    info.max_http_header_data = HEADER_BYTES_MAX;
+    info.timeout_secs = options->config->limits.handshake_seconds;
+    info.retry_and_idle_policy = &no_retry;
+    server->lws = lws_create_context(&info);
+    if (server->lws == NULL) {
+        log_error("server", "libwebsockets did not start: is its libuv plugin installed "
+                            "(libwebsockets-evlib-uv)?");
+        goto fail_context;
+    }
+    info.protocols = protocols;
+    info.vhost_name = options->is_public ? "public" : "admin";
+    info.alpn = "http/1.1"; /* Shared frames cannot go over HTTP/2. */
+    info.keepalive_timeout = KEEPALIVE_SECONDS;
+    server->vhost = lws_create_vhost(server->lws, &info);
+    if (server->vhost == NULL)
+        goto fail_vhost;
+
+    struct acceptor_options acceptor = {
+        .loop = options->loop,
+        .config = options->config,
+        .metrics = options->metrics,
+        .address = options->address,
+        .port = options->port,
+        .is_public = options->is_public,
+        .book = server->book,
+        .on_accept = on_accept,
+        .context = server,
+    };
+    server->acceptor = acceptor_create(&acceptor);
+    if (server->acceptor == NULL)
+        goto fail_vhost;
+    return server;
+fail_vhost:
+    lws_context_destroy(server->lws);
+fail_context:
+    peer_book_destroy(server->book);
+    free(server);
+    return NULL;
+}
+
+void server_set_config(struct server *server, const struct config *config) {
+    server->options.config = config;
+    acceptor_set_config(server->acceptor, config);
+}
+
+void server_stop(struct server *server) {
+    acceptor_stop(server->acceptor);
+}
+
+void server_destroy(struct server *server) {
+    acceptor_destroy(server->acceptor);
+    /* On a loop that is not its own, libwebsockets ends in two steps: it closes its handles, and once the loop
+     * has told it that they are closed it frees what is left. */
+    lws_context_destroy(server->lws);
+    for (int i = 0; i < DESTROY_TURNS; i++)
+        uv_run(&server->options.loop->uv, UV_RUN_NOWAIT);
+    lws_context_destroy(server->lws);
+    peer_book_destroy(server->book);
+    free(server);
+}

@@ -1,0 +1,126 @@
+#include "gateway/transport/websocket.h"
+
+#include <stdlib.h>
+
+#include "common/text.h"
+#include "common/xalloc.h"
+#include "gateway/forms.h"
+#include "gateway/transport/connection.h"
+
+enum {
+    /* Bytes that a command may have around a payload: the op, the channel, the ref. */
+    COMMAND_OVERHEAD_BYTES = 1024,
+    /* How long a client that we close may take to read what is on its way, the close frame at its end. */
+    CLOSE_SECONDS = 5,
+};
+
+static enum write_result websocket_write(void *carrier, struct bytes bytes) {
+    struct connection *connection = carrier;
+    connection->server->options.metrics->bytes_out += bytes.len;
+    /* Raw: the frames are ready and shared. What the socket does not take, libwebsockets copies. */
+    int written = lws_write(connection->wsi, (unsigned char *)bytes.data, bytes.len, LWS_WRITE_RAW);
+    if (written < (int)bytes.len)
+        return WRITE_FAILED;
+    if (!lws_partial_buffered(connection->wsi))
+        return WRITE_DONE;
+    lws_callback_on_writable(connection->wsi);
+    return WRITE_CONGESTED;
+}
+
+static void websocket_close(void *carrier, enum close_reason reason) {
+    struct connection *connection = carrier;
+    if (reason == CLOSE_LOST) {
+        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        return;
+    }
+    /* A close frame can be sent only from within the writable callback; if that does not come in time, the
+     * timeout ends the connection without one. */
+    connection->is_closing = true;
+    connection->reason = (uint8_t)reason;
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, CLOSE_SECONDS);
+    lws_callback_on_writable(connection->wsi);
+}
+
+static void websocket_describe_peer(void *carrier, struct buf *out) {
+    const struct connection *connection = carrier;
+    peer_print(&connection->from, out);
+}
+
+const struct transport websocket_transport = {
+    .name = "websocket",
+    .kind = TRANSPORT_WEBSOCKET,
+    .form = &native_websocket_form,
+    .write = websocket_write,
+    .close = websocket_close,
+    .describe_peer = websocket_describe_peer,
+};
+
+void websocket_attach(struct connection *connection, struct session *session) {
+    connection->session = session;
+}
+
+void websocket_on_open(struct connection *connection) {
+    connection->server->options.on_websocket(connection, connection->server->options.context);
+}
+
+static void drop_received(struct connection *connection) {
+    if (connection->received == NULL)
+        return;
+    buf_finish(connection->received);
+    free(connection->received);
+    connection->received = NULL;
+}
+
+static void receive_message(struct connection *connection, struct bytes text) {
+    if (text_is_utf8(text))
+        session_receive(connection->session, text);
+    else
+        session_close(connection->session, CLOSE_BAD_UTF8);
+}
+
+void websocket_on_received(struct connection *connection, struct bytes part) {
+    const struct server_options *options = &connection->server->options;
+    bool is_whole = lws_is_final_fragment(connection->wsi);
+    options->metrics->bytes_in += part.len;
+    if (connection->session == NULL || !session_is_open(connection->session))
+        return;
+    if (lws_frame_is_binary(connection->wsi)) {
+        session_close(connection->session, CLOSE_NOT_TEXT);
+        return;
+    }
+    if (connection->received == NULL && is_whole) {
+        receive_message(connection, part);
+        return;
+    }
+    if (connection->received == NULL) {
+        connection->received = xmalloc(sizeof *connection->received);
+        buf_init(connection->received, options->config->limits.message_bytes + COMMAND_OVERHEAD_BYTES);
+    }
+    if (!buf_append_bytes(connection->received, part)) {
+        session_close(connection->session, CLOSE_TOO_LARGE);
+        drop_received(connection);
+    } else if (is_whole) {
+        receive_message(connection, buf_bytes(connection->received));
+        drop_received(connection);
+    }
+}
+
+int websocket_on_writable(struct connection *connection) {
+    if (connection->is_closing) {
+        enum close_reason reason = connection->reason;
+        const char *text = close_text(reason);
+        lws_close_reason(connection->wsi, (enum lws_close_status)close_code(reason), (unsigned char *)text,
+                         strlen(text));
+        return -1;
+    }
+    if (connection->session != NULL && !lws_partial_buffered(connection->wsi))
+        session_on_writable(connection->session);
+    return 0;
+}
+
+void websocket_on_closed(struct connection *connection, enum close_reason reason) {
+    if (connection->session != NULL)
+        session_on_closed(connection->session, reason);
+    connection->session = NULL;
+    drop_received(connection);
+}
