@@ -315,7 +315,7 @@ static void connect_session(struct session *session, const struct command *comma
     buf_finish(&id);
 }
 
-enum error session_subscribe(struct session *session, struct bytes name) {
+static enum error add_subscription(struct session *session, struct bytes name) {
     if (!channel_name_is_valid(name))
         return ERR_CHANNEL_INVALID;
     struct channel *channel = hub_find_channel(session->hub, name);
@@ -353,7 +353,7 @@ void session_subscribe_done(struct pending_reply *reply, struct channel *channel
 }
 
 static void subscribe(struct session *session, const struct command *command) {
-    enum error error = session_subscribe(session, command->channel);
+    enum error error = add_subscription(session, command->channel);
     if (error != ERR_OK) {
         reply_error(session, command, error);
         return;
@@ -449,7 +449,7 @@ static void ping(struct session *session, const struct command *command) {
     send_event(session, &event);
 }
 
-static void execute(struct session *session, const struct command *command) {
+void session_execute(struct session *session, const struct command *command) {
     static void (*const handlers[])(struct session *, const struct command *) = {
         [COMMAND_CONNECT] = connect_session,
         [COMMAND_SUBSCRIBE] = subscribe,
@@ -476,7 +476,7 @@ void session_receive(struct session *session, struct bytes text) {
             return;
         text = bytes_skip(text, used);
         if (error == ERR_OK) {
-            execute(session, &command);
+            session_execute(session, &command);
         } else {
             reply_error(session, &command, error);
             if (++session->strikes == STRIKES_MAX)

@@ -84,8 +84,8 @@ void session_on_closed(struct session *session, enum close_reason reason);
 /* Ends the session from our side. */
 void session_close(struct session *session, enum close_reason reason);
 
-/* Subscribes without a command, e.g. what a URL named. ERR_CHANNEL_INVALID, ERR_CHANNEL_LIMIT. */
-enum error session_subscribe(struct session *session, struct bytes channel);
+/* Does what the client asked for, or what its URL asked for, and answers. */
+void session_execute(struct session *session, const struct command *command);
 
 /* "NODE-START-NUMBER": unique among all sessions of all nodes. */
 void session_print_id(const struct session *session, struct buf *out);

@@ -1,0 +1,284 @@
+#include "gateway/admin/api.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "gateway/core/channel.h"
+#include "gateway/core/session.h"
+#include "gateway/protocol/json_span.h"
+
+enum {
+    LIST_DEFAULT = 1000, /* Entries of a list, per worker, unless `limit` says otherwise. */
+    LIST_MAX = 100000,
+};
+
+/* One call under way. */
+struct call {
+    struct hub *hub;
+    const json_t *body; /* Parsed, and as it was written. */
+    struct bytes text;
+    api_done *on_done;
+    void *arg;
+};
+
+json_t *api_error(enum error error) {
+    return json_pack("{s:{s:s,s:s}}", "error", "code", error_code(error), "message", error_text(error));
+}
+
+static json_t *text_of(struct bytes bytes) {
+    return json_stringn_nocheck(bytes.data, bytes.len);
+}
+
+static struct bytes string_member(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return json_is_string(value) ? bytes_make(json_string_value(value), json_string_length(value))
+                                 : BYTES_LITERAL("");
+}
+
+static size_t limit_of(const struct call *call) {
+    double limit = json_number_value(json_object_get(call->body, "limit"));
+    if (limit < 1)
+        return LIST_DEFAULT;
+    return limit > LIST_MAX ? LIST_MAX : (size_t)limit;
+}
+
+/* --- publish, broadcast -----------------------------------------------------------------------------------
+ */
+
+/* Publishes to several channels, answered when the last one is. */
+struct publishing {
+    api_done *on_done;
+    void *arg;
+    size_t waiting;
+    size_t published;
+    bool is_single; /* The failure of the one publish is the failure of the call. */
+    json_t *errors; /* Channel -> code. */
+    enum error error;
+};
+
+struct publish {
+    struct publishing *publishing;
+    char *channel;
+};
+
+static void finish_publishing(struct publishing *publishing) {
+    json_t *reply;
+    if (--publishing->waiting > 0)
+        return;
+    if (publishing->is_single && publishing->error != ERR_OK)
+        reply = api_error(publishing->error);
+    else if (publishing->is_single)
+        reply = json_pack("{s:b}", "ok", 1);
+    else
+        reply = json_pack("{s:b,s:I,s:O}", "ok", publishing->error == ERR_OK, "published",
+                          (json_int_t)publishing->published, "errors", publishing->errors);
+    publishing->on_done(publishing->arg, reply);
+    json_decref(publishing->errors);
+    free(publishing);
+}
+
+static void on_published(void *arg, enum error error, const struct position *id) {
+    struct publish *publish = arg;
+    struct publishing *publishing = publish->publishing;
+    (void)id;
+    if (error == ERR_OK) {
+        publishing->published++;
+    } else {
+        publishing->error = error;
+        json_object_set_new_nocheck(publishing->errors, publish->channel, json_string(error_code(error)));
+    }
+    free(publish->channel);
+    free(publish);
+    finish_publishing(publishing);
+}
+
+static enum error read_payload(const struct call *call, struct bytes *payload, char **decoded) {
+    const json_t *base64 = json_object_get(call->body, "base64");
+    if (base64 == NULL)
+        return json_member_span(call->text, "data", payload) ? ERR_OK : ERR_BAD_REQUEST;
+    struct bytes text = string_member(call->body, "base64");
+    size_t padding = 0;
+    while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
+        padding++;
+    *decoded = xmalloc(text.len / 4 * 3 + 1);
+    int len = EVP_DecodeBlock((unsigned char *)*decoded, (const unsigned char *)text.data, (int)text.len);
+    if (!json_is_string(base64) || len < (int)padding)
+        return ERR_BAD_REQUEST;
+    *payload = bytes_make(*decoded, (size_t)len - padding);
+    return ERR_OK;
+}
+
+static void publish_to(struct call *call, struct publishing *publishing, struct bytes channel,
+                       struct bytes payload) {
+    struct publish_request request = {.channel = channel, .payload = payload};
+    struct publish *publish = xmalloc(sizeof *publish);
+    *publish = (struct publish){publishing, xstrndup(channel.data, channel.len)};
+    publishing->waiting++;
+    if (channel_name_is_valid(channel))
+        hub_publish(call->hub, &request, on_published, publish);
+    else
+        on_published(publish, ERR_CHANNEL_INVALID, NULL);
+}
+
+static void publish_all(struct call *call, bool is_single) {
+    struct bytes payload = {0};
+    char *decoded = NULL;
+    json_t *channel;
+    size_t i;
+    enum error error = read_payload(call, &payload, &decoded);
+    const json_t *channels = json_object_get(call->body, "channels");
+    if (error == ERR_OK && !is_single && !json_is_array(channels))
+        error = ERR_BAD_REQUEST;
+    if (error == ERR_OK && payload.len > call->hub->options.config->limits.message_bytes)
+        error = ERR_MESSAGE_TOO_LARGE;
+    if (error != ERR_OK) {
+        free(decoded);
+        call->on_done(call->arg, api_error(error));
+        return;
+    }
+    struct publishing *publishing = xcalloc(1, sizeof *publishing);
+    publishing->on_done = call->on_done;
+    publishing->arg = call->arg;
+    publishing->is_single = is_single;
+    publishing->errors = json_object();
+    publishing->waiting = 1; /* This function's, so that it cannot end before all are on their way. */
+    if (is_single)
+        publish_to(call, publishing, string_member(call->body, "channel"), payload);
+    else
+        json_array_foreach(channels, i, channel) publish_to(
+            call, publishing, bytes_make(json_string_value(channel), json_string_length(channel)), payload);
+    free(decoded);
+    finish_publishing(publishing);
+}
+
+static void publish(struct call *call) {
+    publish_all(call, true);
+}
+
+static void broadcast(struct call *call) {
+    publish_all(call, false);
+}
+
+/* --- channels, clients, disconnect ------------------------------------------------------------------------
+ */
+
+static void list_channels(struct call *call) {
+    struct bytes prefix = string_member(call->body, "prefix");
+    size_t left = limit_of(call);
+    json_t *channels = json_object();
+    json_int_t count = 0;
+    for (struct channel *channel = call->hub->channels; channel != NULL; channel = channel->hh.next) {
+        if (channel->subscriber_count == 0 || !bytes_start_with(channel_name(channel), prefix))
+            continue;
+        count++;
+        if (left == 0)
+            continue;
+        left--;
+        json_object_setn_new(channels, channel->name, channel->name_len,
+                             json_pack("{s:I}", "subscribers", (json_int_t)channel->subscriber_count));
+    }
+    call->on_done(call->arg, json_pack("{s:o,s:I}", "channels", channels, "count", count));
+}
+
+static bool is_in_channel(const struct session *session, const struct channel *channel) {
+    return session_find_subscription(session, channel) != NULL;
+}
+
+static json_t *describe(const struct session *session) {
+    struct buf id, peer;
+    json_t *channels = json_array();
+    buf_init(&id, 0);
+    buf_init(&peer, 0);
+    session_print_id(session, &id);
+    session->transport->describe_peer(session->carrier, &peer);
+    for (const struct subscription *each = session->subscriptions; each != NULL; each = each->next)
+        json_array_append_new(channels, text_of(channel_name(each->channel)));
+    json_t *client = json_pack("{s:o,s:o,s:s,s:s,s:o,s:I}", "session", text_of(buf_bytes(&id)), "address",
+                               text_of(buf_bytes(&peer)), "transport", session->transport->name, "protocol",
+                               session->protocol->name, "channels", channels, "outbox_bytes",
+                               (json_int_t)(session->outbox ? session->outbox->bytes : 0));
+    buf_finish(&id);
+    buf_finish(&peer);
+    return client;
+}
+
+static void list_clients(struct call *call) {
+    struct bytes name = string_member(call->body, "channel");
+    const struct channel *channel = name.len > 0 ? hub_find_channel(call->hub, name) : NULL;
+    size_t left = limit_of(call);
+    json_t *clients = json_array();
+    json_int_t count = 0;
+    list_each (node, &call->hub->sessions) {
+        const struct session *session = session_of_link(node);
+        if (!session_is_open(session) ||
+            (name.len > 0 && (channel == NULL || !is_in_channel(session, channel))))
+            continue;
+        count++;
+        if (left == 0)
+            continue;
+        left--;
+        json_array_append_new(clients, describe(session));
+    }
+    call->on_done(call->arg, json_pack("{s:o,s:I}", "clients", clients, "count", count));
+}
+
+static void disconnect(struct call *call) {
+    struct bytes wanted = string_member(call->body, "session");
+    bool may_reconnect = !json_is_false(json_object_get(call->body, "reconnect"));
+    json_int_t count = 0;
+    struct buf id;
+    buf_init(&id, 0);
+    list_each (node, &call->hub->sessions) {
+        struct session *session = session_of_link(node);
+        buf_clear(&id);
+        session_print_id(session, &id);
+        if (session_is_open(session) && bytes_equal(buf_bytes(&id), wanted)) {
+            session_close(session, may_reconnect ? CLOSE_OPERATOR : CLOSE_BANISHED);
+            count++;
+        }
+    }
+    buf_finish(&id);
+    call->on_done(call->arg, json_pack("{s:I}", "disconnected", count));
+}
+
+/* --- Calls ------------------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *name;
+    bool asks_all;
+    void (*run)(struct call *call);
+} calls[] = {
+    {"publish", false, publish},     {"broadcast", false, broadcast},  {"channels", true, list_channels},
+    {"clients", true, list_clients}, {"disconnect", true, disconnect},
+};
+
+enum { CALL_COUNT = sizeof calls / sizeof *calls };
+
+static size_t find(const char *name) {
+    size_t i = 0;
+    while (i < CALL_COUNT && strcmp(calls[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+bool api_is_call(const char *call) {
+    return find(call) < CALL_COUNT;
+}
+
+bool api_asks_all(const char *call) {
+    return api_is_call(call) && calls[find(call)].asks_all;
+}
+
+void api_call(struct hub *hub, const char *name, struct bytes body, api_done *on_done, void *arg) {
+    json_t *parsed = json_loadb(body.data, body.len, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+    struct call call = {.hub = hub, .body = parsed, .text = body, .on_done = on_done, .arg = arg};
+    if (!api_is_call(name))
+        on_done(arg, api_error(ERR_NOT_FOUND));
+    else if (!json_is_object(parsed))
+        on_done(arg, api_error(ERR_BAD_JSON));
+    else
+        calls[find(name)].run(&call);
+    json_decref(parsed);
+}

@@ -1,0 +1,25 @@
+/* What the operators' API does within one worker: request in, reply out. The master asks one worker or all of
+ * them, and adds their replies up. */
+#ifndef ADMIN_API_H
+#define ADMIN_API_H
+
+#include <jansson.h>
+
+#include "common/bytes.h"
+#include "gateway/core/hub.h"
+
+/* Called exactly once, possibly from within api_call. The reference to `reply` goes to the callee. */
+typedef void api_done(void *arg, json_t *reply);
+
+/* Whether every worker has to be asked; else any one will do. False also for what is no call. */
+bool api_asks_all(const char *call);
+bool api_is_call(const char *call);
+
+/* `body` is the text of a JSON object. A reply is {"error":{"code","message"}} or what docs/OPERATIONS.md
+ * says. */
+void api_call(struct hub *hub, const char *call, struct bytes body, api_done *on_done, void *arg);
+
+/* {"error":{"code","message"}}, the code of which master and worker share. */
+json_t *api_error(enum error error);
+
+#endif

@@ -1,0 +1,285 @@
+#include "gateway/gateway.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "gateway/admin/api.h"
+#include "gateway/broker/memory.h"
+#include "gateway/broker/redis.h"
+#include "gateway/config.h"
+#include "gateway/control.h"
+#include "gateway/core/hub.h"
+#include "gateway/core/session.h"
+#include "gateway/loop.h"
+#include "gateway/protocol/native.h"
+#include "gateway/public.h"
+#include "gateway/transport/server.h"
+
+enum {
+    /* How long a draining worker stays at least, so that a balancer may find out before the port is closed.
+     */
+    DRAIN_STAY_MS = 1000,
+    /* How long sessions that were told to close may take for it. */
+    DRAIN_GRACE_MS = 2000,
+};
+
+struct worker {
+    unsigned index;
+    struct loop loop;
+    struct control control;
+    struct metrics *metrics;
+    struct config *boot_config; /* Lives on: the broker and others borrow what only a restart changes. */
+    struct config *config;
+    struct config_options config_options;
+    char *static_dir;
+    char *name; /* "NODE-GENERATION" */
+    struct hub *hub;
+    struct broker *broker;
+    struct server *server;
+    struct public_site site;
+    struct wheel_timer drain;
+    uint64_t drain_end_ms;
+    uint64_t drain_stay_ms;
+    int status;
+};
+
+static bool on_turn_end(void *context) {
+    struct worker *worker = context;
+    return worker->hub != NULL && hub_end_turn(worker->hub);
+}
+
+static void on_lag(void *context, uint64_t lag_us) {
+    struct worker *worker = context;
+    metrics_observe(&worker->metrics->loop_lag, lag_us);
+}
+
+static void stop(struct worker *worker, int status) {
+    worker->status = status;
+    loop_stop(&worker->loop);
+}
+
+/* --- Configuration ----------------------------------------------------------------------------------------
+ */
+
+static struct config *read_config(struct worker *worker, const json_t *message) {
+    const json_t *text = json_object_get(message, "config");
+    struct buf errors;
+    buf_init(&errors, 0);
+    struct config *config = config_parse(bytes_make(json_string_value(text), json_string_length(text)),
+                                         "config", &worker->config_options, &errors);
+    if (config == NULL) /* The master has checked it, so this is between us. */
+        log_error("gateway", "configuration refused: %.*s", BYTES_FMT(buf_bytes(&errors)));
+    buf_finish(&errors);
+    return config;
+}
+
+static bool start(struct worker *worker) {
+    struct config *config = worker->config;
+    struct hub_options hub = {
+        .config = config,
+        .metrics = worker->metrics,
+        .wheel = &worker->loop.wheel,
+        .node = bytes_of(config->node),
+        .generation = (uint32_t)random(),
+        .now_ms = loop_clock,
+        .now_context = &worker->loop,
+    };
+    struct buf name;
+    buf_init(&name, 0);
+    buf_printf(&name, "%s-%08x%c", config->node, hub.generation, '\0');
+    worker->name = name.data;
+    worker->hub = hub_create(&hub);
+    if (config->broker == BROKER_REDIS) {
+        struct redis_broker_options redis = {
+            .loop = &worker->loop,
+            .config = config,
+            .metrics = worker->metrics,
+            .name = worker->name,
+        };
+        worker->broker = redis_broker_create(&redis, &hub_broker_events, worker->hub);
+    } else {
+        worker->broker = memory_broker_create(&hub_broker_events, worker->hub);
+        worker->metrics->redis_up = 1;
+    }
+    if (worker->broker == NULL)
+        return false;
+    hub_set_broker(worker->hub, worker->broker);
+
+    worker->site = (struct public_site){.config = config, .hub = worker->hub, .metrics = worker->metrics};
+    struct server_options server = {
+        .loop = &worker->loop,
+        .config = config,
+        .metrics = worker->metrics,
+        .address = config->listen.address,
+        .port = config->listen.port,
+        .is_public = true,
+        .routes = public_routes,
+        .context = &worker->site,
+        .body_bytes_max = config->limits.message_bytes,
+        .on_websocket = public_on_websocket,
+    };
+    worker->server = server_create(&server);
+    if (worker->server == NULL)
+        return false;
+    worker->metrics->workers = 1;
+    return true;
+}
+
+static void on_configure(struct worker *worker, const json_t *message) {
+    const char *static_dir = json_string_value(json_object_get(message, "static_dir"));
+    worker->static_dir = static_dir ? xstrdup(static_dir) : NULL;
+    worker->config_options = (struct config_options){
+        .dev = json_is_true(json_object_get(message, "dev")),
+        .dev_static_dir = worker->static_dir,
+        .environment = environ,
+    };
+    worker->config = worker->boot_config = read_config(worker, message);
+    if (worker->config == NULL) {
+        stop(worker, 1);
+        return;
+    }
+    struct buf name;
+    buf_init(&name, 0);
+    buf_printf(&name, "%s/%u%c", worker->config->node, worker->index, '\0');
+    log_configure(worker->config->log.level, worker->config->log.format, name.data);
+    buf_finish(&name);
+    if (!start(worker))
+        stop(worker, 1);
+}
+
+/* Namespaces, limits, origins and the log level; the master has warned of the rest. */
+static void on_reload(struct worker *worker, const json_t *message) {
+    struct config *config = read_config(worker, message);
+    if (config == NULL || worker->hub == NULL) {
+        config_free(config);
+        return;
+    }
+    struct config *old = worker->config;
+    worker->config = config;
+    hub_set_config(worker->hub, config);
+    server_set_config(worker->server, config);
+    worker->site.config = config;
+    log_set_level(config->log.level);
+    if (old != worker->boot_config)
+        config_free(old);
+    log_info("gateway", "configuration reloaded");
+}
+
+/* --- Draining ---------------------------------------------------------------------------------------------
+ */
+
+static void on_drain_check(struct wheel_timer *timer, uint64_t now_ms) {
+    struct worker *worker = list_entry(timer, struct worker, drain);
+    bool is_empty = list_is_empty(&worker->hub->sessions) && worker->metrics->connections == 0;
+    if ((is_empty && now_ms >= worker->drain_stay_ms) || now_ms >= worker->drain_end_ms)
+        stop(worker, 0);
+    else
+        wheel_arm(&worker->loop.wheel, &worker->drain, now_ms + 50);
+}
+
+static void on_drain(struct worker *worker, const json_t *message) {
+    uint32_t seconds = (uint32_t)json_integer_value(json_object_get(message, "seconds"));
+    uint64_t now_ms = loop_now_ms(&worker->loop);
+    uint64_t stay_ms = seconds * 1000ull / 4 < DRAIN_STAY_MS ? seconds * 1000ull / 4 : DRAIN_STAY_MS;
+    if (worker->hub == NULL) {
+        stop(worker, 0);
+        return;
+    }
+    hub_drain(worker->hub, seconds);
+    worker->drain_stay_ms = now_ms + stay_ms;
+    worker->drain_end_ms = now_ms + seconds * 1000ull + DRAIN_GRACE_MS;
+    wheel_timer_init(&worker->drain, on_drain_check);
+    wheel_arm(&worker->loop.wheel, &worker->drain, now_ms);
+}
+
+/* --- The master -------------------------------------------------------------------------------------------
+ */
+
+struct answer {
+    struct worker *worker;
+    json_int_t id;
+};
+
+static void on_api_done(void *arg, json_t *reply) {
+    struct answer *answer = arg;
+    control_send(&answer->worker->control, json_pack("{s:I,s:o}", "id", answer->id, "reply", reply));
+    free(answer);
+}
+
+static void on_api(struct worker *worker, const json_t *message) {
+    const json_t *body = json_object_get(message, "body");
+    struct answer *answer = xmalloc(sizeof *answer);
+    *answer = (struct answer){worker, json_integer_value(json_object_get(message, "id"))};
+    if (worker->hub == NULL)
+        on_api_done(answer, api_error(ERR_BROKER_UNAVAILABLE));
+    else
+        api_call(worker->hub, json_string_value(json_object_get(message, "call")),
+                 bytes_make(json_string_value(body), json_string_length(body)), on_api_done, answer);
+}
+
+static void on_control(void *context, json_t *message) {
+    static const struct {
+        const char *op;
+        void (*handle)(struct worker *worker, const json_t *message);
+    } ops[] = {{"configure", on_configure}, {"reload", on_reload}, {"drain", on_drain}, {"api", on_api}};
+    const char *op = json_string_value(json_object_get(message, "op"));
+    for (size_t i = 0; op != NULL && i < sizeof ops / sizeof *ops; i++)
+        if (strcmp(op, ops[i].op) == 0)
+            ops[i].handle(context, message);
+}
+
+static void on_master_gone(void *context) {
+    log_error("gateway", "the master is gone, stopping");
+    stop(context, 1);
+}
+
+/* Every worker has a seed of its own: jitter that is the same everywhere is none. */
+static void seed_random(void) {
+    unsigned seed = (unsigned)clock_monotonic_ns() ^ (unsigned)getpid() * 2654435761u;
+    if (getentropy(&seed, sizeof seed) != 0)
+        log_warn("gateway", "no entropy for jitter");
+    srandom(seed);
+}
+
+int gateway_run_worker(unsigned index) {
+    struct worker worker = {.index = index};
+    /* Ctrl-C goes to the whole process group; the master decides what it means. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    worker.metrics =
+        mmap(NULL, sizeof *worker.metrics, PROT_READ | PROT_WRITE, MAP_SHARED, WORKER_METRICS_FD, 0);
+    if (worker.metrics == MAP_FAILED) {
+        log_error("gateway", "--worker is for the master only; start fantail without it");
+        return 2;
+    }
+    seed_random();
+    loop_init(&worker.loop, on_turn_end, &worker);
+    worker.loop.on_lag = on_lag;
+    worker.control = (struct control){.on_message = on_control, .on_end = on_master_gone, .context = &worker};
+    control_open(&worker.control, &worker.loop, WORKER_CONTROL_FD);
+    loop_run(&worker.loop);
+
+    metrics_clear_gauges(worker.metrics);
+    if (worker.server != NULL)
+        server_destroy(worker.server);
+    control_close(&worker.control);
+    loop_finish(&worker.loop, 1);
+    hub_destroy(worker.hub);
+    if (worker.boot_config != NULL && worker.boot_config->broker == BROKER_REDIS)
+        redis_broker_destroy(worker.broker);
+    else
+        memory_broker_destroy(worker.broker);
+    if (worker.config != worker.boot_config)
+        config_free(worker.config);
+    config_free(worker.boot_config);
+    free(worker.static_dir);
+    free(worker.name);
+    return worker.status;
+}

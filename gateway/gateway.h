@@ -1,0 +1,11 @@
+/* One worker: the whole gateway in one process, started and told what to do by the master over the socket
+ * WORKER_CONTROL_FD, counting in the shared memory behind WORKER_METRICS_FD. */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+enum { WORKER_CONTROL_FD = 3, WORKER_METRICS_FD = 4 };
+
+/* Runs until the master says stop or is gone; returns the exit status of the process. */
+int gateway_run_worker(unsigned index);
+
+#endif

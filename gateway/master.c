@@ -1,0 +1,541 @@
+#include "gateway/master.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "gateway/admin/admin.h"
+#include "gateway/admin/api.h"
+#include "gateway/config.h"
+#include "gateway/control.h"
+#include "gateway/gateway.h"
+#include "gateway/loop.h"
+#include "gateway/transport/server.h"
+
+enum {
+    WORKERS_MAX = 256,
+    /* A worker that dies at once is started again after this, then after twice as long, and so on. */
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 10000,
+    /* One that has lived for so long has started well: the next death begins a new series. */
+    HEALTHY_MS = 10000,
+    API_TIMEOUT_MS = 5000,
+    API_BODY_BYTES_MAX = 8 * 1024 * 1024,
+    /* What workers may take to end beyond the time of the drain, before they are killed. */
+    DRAIN_GRACE_MS = 5000,
+};
+
+struct worker_process {
+    struct master *master;
+    unsigned index;
+    bool is_running;
+    uv_process_t process;
+    struct control control;
+    struct metrics *metrics; /* Shared with the worker. */
+    int metrics_fd;
+    uint64_t started_ms;
+    unsigned failures; /* In a row. */
+    struct wheel_timer restart;
+};
+
+struct master {
+    struct master_options options;
+    struct loop loop;
+    struct buf config_text;
+    struct config *config;
+    struct worker_process *workers;
+    unsigned worker_count;
+    struct metrics retired; /* What dead workers had counted. */
+    struct metrics own;     /* Of the admin server. */
+    uint64_t restarts;
+    uint64_t reload_failures;
+    struct server *server;
+    struct admin admin;
+    struct list calls; /* API calls under way. */
+    json_int_t last_call;
+    uv_signal_t signals[3];
+    bool is_stopping;
+    struct wheel_timer stop_timer;
+    int status;
+};
+
+/* --- Workers
+ * ------------------------------------------------------------------------------------------------ */
+
+static void start_worker(struct worker_process *worker);
+static void on_worker_reply(void *context, json_t *message);
+static void forget_worker(struct worker_process *worker);
+
+static unsigned running_workers(const struct master *master) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < master->worker_count; i++)
+        count += master->workers[i].is_running;
+    return count;
+}
+
+static void on_restart(struct wheel_timer *timer, uint64_t now_ms) {
+    (void)now_ms;
+    start_worker(list_entry(timer, struct worker_process, restart));
+}
+
+static void on_control_end(void *context) {
+    (void)context; /* The worker's exit tells more. */
+}
+
+static void schedule_restart(struct worker_process *worker) {
+    struct master *master = worker->master;
+    uint64_t now_ms = loop_now_ms(&master->loop);
+    if (now_ms - worker->started_ms >= HEALTHY_MS)
+        worker->failures = 0;
+    uint64_t delay_ms = (uint64_t)BACKOFF_FIRST_MS << (worker->failures < 10 ? worker->failures : 10);
+    if (delay_ms > BACKOFF_MAX_MS)
+        delay_ms = BACKOFF_MAX_MS;
+    worker->failures++;
+    master->restarts++;
+    log_info("master", "worker restarts worker=%u delay_ms=%u", worker->index, (unsigned)delay_ms);
+    wheel_arm(&master->loop.wheel, &worker->restart, now_ms + delay_ms);
+}
+
+static void on_worker_exit(uv_process_t *process, int64_t status, int signal_number) {
+    struct worker_process *worker = process->data;
+    struct master *master = worker->master;
+    worker->is_running = false;
+    uv_close((uv_handle_t *)process, NULL);
+    control_close(&worker->control);
+    metrics_clear_gauges(worker->metrics);
+    metrics_add(&master->retired, worker->metrics);
+    memset(worker->metrics, 0, sizeof *worker->metrics);
+    forget_worker(worker);
+    if (master->is_stopping) {
+        if (running_workers(master) == 0)
+            loop_stop(&master->loop);
+        return;
+    }
+    log_error("master", "worker died worker=%u status=%d signal=%d", worker->index, (int)status,
+              signal_number);
+    schedule_restart(worker);
+}
+
+static void start_worker(struct worker_process *worker) {
+    struct master *master = worker->master;
+    char index[16];
+    int sockets[2];
+    snprintf(index, sizeof index, "%u", worker->index);
+    worker->started_ms = loop_now_ms(&master->loop);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
+        log_error("master", "no socket for a worker error=\"%s\"", strerror(errno));
+        schedule_restart(worker);
+        return;
+    }
+    char *args[] = {(char *)"fantail", (char *)"--worker", index, NULL};
+    uv_stdio_container_t stdio[] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+        [WORKER_CONTROL_FD] = {.flags = UV_INHERIT_FD, .data.fd = sockets[1]},
+        [WORKER_METRICS_FD] = {.flags = UV_INHERIT_FD, .data.fd = worker->metrics_fd},
+    };
+    uv_process_options_t options = {
+        .exit_cb = on_worker_exit,
+        .file = master->options.program,
+        .args = args,
+        .stdio = stdio,
+        .stdio_count = sizeof stdio / sizeof *stdio,
+    };
+    worker->process.data = worker;
+    int failure = uv_spawn(&master->loop.uv, &worker->process, &options);
+    close(sockets[1]);
+    if (failure != 0) {
+        log_error("master", "worker does not start error=\"%s\"", uv_strerror(failure));
+        close(sockets[0]);
+        uv_close((uv_handle_t *)&worker->process, NULL);
+        schedule_restart(worker);
+        return;
+    }
+    worker->is_running = true;
+    worker->control =
+        (struct control){.on_message = on_worker_reply, .on_end = on_control_end, .context = worker};
+    control_open(&worker->control, &master->loop, sockets[0]);
+    /* The text that was checked, not the file: a broken file must not keep a worker from coming back. */
+    control_send(&worker->control,
+                 json_pack("{s:s,s:s%,s:b,s:s?}", "op", "configure", "config",
+                           master->config_text.len ? master->config_text.data : "", master->config_text.len,
+                           "dev", master->options.dev, "static_dir", master->options.static_dir));
+}
+
+static void tell_workers(struct master *master, json_t *message) {
+    for (unsigned i = 0; i < master->worker_count; i++)
+        if (master->workers[i].is_running)
+            control_send(&master->workers[i].control, json_incref(message));
+    json_decref(message);
+}
+
+static int create_workers(struct master *master) {
+    master->workers = xcalloc(master->worker_count, sizeof *master->workers);
+    for (unsigned i = 0; i < master->worker_count; i++) {
+        struct worker_process *worker = &master->workers[i];
+        worker->master = master;
+        worker->index = i;
+        wheel_timer_init(&worker->restart, on_restart);
+        worker->metrics_fd = memfd_create("fantail-metrics", MFD_CLOEXEC);
+        if (worker->metrics_fd < 0 || ftruncate(worker->metrics_fd, sizeof *worker->metrics) != 0)
+            return -1;
+        worker->metrics =
+            mmap(NULL, sizeof *worker->metrics, PROT_READ | PROT_WRITE, MAP_SHARED, worker->metrics_fd, 0);
+        if (worker->metrics == MAP_FAILED)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- The admin port
+ * ------------------------------------------------------------------------------------------ */
+
+static const char *why_not_ready(void *context) {
+    const struct master *master = context;
+    unsigned serving = 0;
+    if (master->is_stopping)
+        return "draining";
+    for (unsigned i = 0; i < master->worker_count; i++) {
+        const struct metrics *metrics = master->workers[i].metrics;
+        if (metrics->workers == 0)
+            continue;
+        serving++;
+        if (metrics->redis_up == 0)
+            return "the link to Redis is lost";
+    }
+    return serving > 0 ? NULL : "no worker serves yet";
+}
+
+static void print_metrics(void *context, struct buf *out) {
+    const struct master *master = context;
+    struct metrics sum = master->retired;
+    for (unsigned i = 0; i < master->worker_count; i++)
+        metrics_add(&sum, master->workers[i].metrics);
+    metrics_print(&sum, master->config->node, out);
+    buf_printf(out,
+               "# HELP fantail_worker_restarts_total Workers started again after they died.\n"
+               "# TYPE fantail_worker_restarts_total counter\n"
+               "fantail_worker_restarts_total %llu\n"
+               "# HELP fantail_reload_failures_total Reloads whose configuration was refused.\n"
+               "# TYPE fantail_reload_failures_total counter\n"
+               "fantail_reload_failures_total %llu\n",
+               (unsigned long long)master->restarts, (unsigned long long)master->reload_failures);
+}
+
+/* An API call that waits for workers. */
+struct api_wait {
+    struct list link;
+    struct master *master;
+    json_int_t id;
+    bool is_waited_for[WORKERS_MAX];
+    unsigned waiting;
+    json_t *sum;
+    admin_done *on_done;
+    void *arg;
+    struct wheel_timer timeout;
+};
+
+static void finish_call(struct api_wait *wait) {
+    list_unlink(&wait->link);
+    wheel_cancel(&wait->timeout);
+    wait->on_done(wait->arg, wait->sum);
+    json_decref(wait->sum);
+    free(wait);
+}
+
+/* Adds what a worker replied: numbers add up, lists follow each other, objects do so member by member. */
+static void add_reply(json_t *sum, json_t *reply) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(reply, name, value) {
+        json_t *present = json_object_get(sum, name);
+        if (present == NULL)
+            json_object_set(sum, name, value);
+        else if (json_is_integer(present) && json_is_integer(value))
+            json_integer_set(present, json_integer_value(present) + json_integer_value(value));
+        else if (json_is_array(present) && json_is_array(value))
+            json_array_extend(present, value);
+        else if (json_is_object(present) && json_is_object(value))
+            add_reply(present, value);
+    }
+}
+
+static void on_call_timeout(struct wheel_timer *timer, uint64_t now_ms) {
+    struct api_wait *wait = list_entry(timer, struct api_wait, timeout);
+    (void)now_ms;
+    log_warn("master", "api call timed out waiting=%u", wait->waiting);
+    json_decref(wait->sum);
+    wait->sum = api_error(ERR_INTERNAL);
+    finish_call(wait);
+}
+
+static void worker_replied(struct api_wait *wait, unsigned index, json_t *reply) {
+    if (!wait->is_waited_for[index])
+        return;
+    wait->is_waited_for[index] = false;
+    if (reply != NULL)
+        add_reply(wait->sum, reply);
+    if (--wait->waiting > 0)
+        return;
+    if (json_object_size(wait->sum) == 0) {
+        json_decref(wait->sum);
+        wait->sum = api_error(ERR_BROKER_UNAVAILABLE);
+    }
+    finish_call(wait);
+}
+
+static void on_worker_reply(void *context, json_t *message) {
+    struct worker_process *worker = context;
+    json_int_t id = json_integer_value(json_object_get(message, "id"));
+    list_each_safe (node, &worker->master->calls) {
+        struct api_wait *wait = list_entry(node, struct api_wait, link);
+        if (wait->id == id)
+            worker_replied(wait, worker->index, json_object_get(message, "reply"));
+    }
+}
+
+static void forget_worker(struct worker_process *worker) {
+    list_each_safe (node, &worker->master->calls)
+        worker_replied(list_entry(node, struct api_wait, link), worker->index, NULL);
+}
+
+static void call_workers(void *context, const char *call, struct bytes body, admin_done *on_done, void *arg) {
+    struct master *master = context;
+    struct api_wait *wait = xcalloc(1, sizeof *wait);
+    bool asks_all = api_asks_all(call);
+    *wait = (struct api_wait){
+        .master = master, .id = ++master->last_call, .sum = json_object(), .on_done = on_done, .arg = arg};
+    list_push_back(&master->calls, &wait->link);
+    wheel_timer_init(&wait->timeout, on_call_timeout);
+    wheel_arm(&master->loop.wheel, &wait->timeout, loop_now_ms(&master->loop) + API_TIMEOUT_MS);
+    for (unsigned i = 0; i < master->worker_count && (asks_all || wait->waiting == 0); i++) {
+        /* One of many is another one each time. */
+        struct worker_process *worker = &master->workers[(i + (unsigned)wait->id) % master->worker_count];
+        json_t *text = json_stringn(body.data, body.len);
+        if (!worker->is_running || worker->metrics->workers == 0 || text == NULL) {
+            json_decref(text);
+            continue;
+        }
+        wait->is_waited_for[worker->index] = true;
+        wait->waiting++;
+        control_send(&worker->control,
+                     json_pack("{s:s,s:I,s:s,s:o}", "op", "api", "id", wait->id, "call", call, "body", text));
+    }
+    if (wait->waiting > 0)
+        return;
+    json_decref(wait->sum);
+    wait->sum = api_error(running_workers(master) > 0 ? ERR_BAD_JSON : ERR_BROKER_UNAVAILABLE);
+    finish_call(wait);
+}
+
+static bool start_admin(struct master *master) {
+    master->admin = (struct admin){
+        .backend = {.context = master,
+                    .why_not_ready = why_not_ready,
+                    .print_metrics = print_metrics,
+                    .call = call_workers},
+        .api_key = master->config->admin.api_key,
+    };
+    struct server_options options = {
+        .loop = &master->loop,
+        .config = master->config,
+        .metrics = &master->own,
+        .address = master->config->admin.address,
+        .port = master->config->admin.port,
+        .routes = admin_routes,
+        .context = &master->admin,
+        .body_bytes_max = API_BODY_BYTES_MAX,
+    };
+    master->server = server_create(&options);
+    return master->server != NULL;
+}
+
+/* --- Configuration and signals
+ * -------------------------------------------------------------------------------- */
+
+static struct config *read_config(struct master *master, struct buf *text, struct buf *errors) {
+    const struct config_options options = {
+        .dev = master->options.dev,
+        .dev_static_dir = master->options.static_dir,
+        .environment = environ,
+    };
+    const char *file = master->options.config_file;
+    if (file != NULL && !config_load_file(file, text, errors))
+        return NULL;
+    return config_parse(buf_bytes(text), file ? file : "defaults", &options, errors);
+}
+
+/* A line per fault, so that each can be found and none is cut. */
+static void log_faults(struct bytes errors) {
+    while (errors.len > 0) {
+        const char *end = memchr(errors.data, '\n', errors.len);
+        size_t len = end ? (size_t)(end - errors.data) : errors.len;
+        log_error("config", "%.*s", (int)len, errors.data);
+        errors = bytes_skip(errors, len < errors.len ? len + 1 : len);
+    }
+}
+
+static void reload(struct master *master) {
+    struct buf text, errors;
+    buf_init(&text, 0);
+    buf_init(&errors, 0);
+    struct config *config = read_config(master, &text, &errors);
+    if (config == NULL) {
+        log_faults(buf_bytes(&errors));
+        log_error("master", "reload refused, the running configuration stays");
+        master->reload_failures++;
+        buf_finish(&text);
+    } else {
+        const char *fixed = config_needs_restart(master->config, config);
+        if (fixed != NULL)
+            log_warn("master", "a setting takes effect only with a restart setting=%s", fixed);
+        log_set_level(config->log.level);
+        buf_finish(&master->config_text);
+        master->config_text = text;
+        tell_workers(master,
+                     json_pack("{s:s,s:s%}", "op", "reload", "config", text.len ? text.data : "", text.len));
+        config_free(config); /* The master itself has no use for what a reload changes. */
+    }
+    buf_finish(&errors);
+}
+
+static void kill_workers(struct master *master) {
+    for (unsigned i = 0; i < master->worker_count; i++)
+        if (master->workers[i].is_running)
+            uv_process_kill(&master->workers[i].process, SIGKILL);
+}
+
+static void on_stop_late(struct wheel_timer *timer, uint64_t now_ms) {
+    struct master *master = list_entry(timer, struct master, stop_timer);
+    (void)now_ms;
+    log_error("master", "workers do not end, killing them workers=%u", running_workers(master));
+    master->status = 1;
+    kill_workers(master);
+}
+
+static void drain(struct master *master, uint32_t seconds) {
+    if (master->is_stopping) {
+        log_info("master", "asked again to stop, killing the workers");
+        kill_workers(master);
+        return;
+    }
+    master->is_stopping = true;
+    log_info("master", "stopping drain_seconds=%u", (unsigned)seconds);
+    for (unsigned i = 0; i < master->worker_count; i++)
+        wheel_cancel(&master->workers[i].restart);
+    if (running_workers(master) == 0) {
+        loop_stop(&master->loop);
+        return;
+    }
+    tell_workers(master, json_pack("{s:s,s:i}", "op", "drain", "seconds", (int)seconds));
+    wheel_timer_init(&master->stop_timer, on_stop_late);
+    wheel_arm(&master->loop.wheel, &master->stop_timer,
+              loop_now_ms(&master->loop) + seconds * 1000ull + DRAIN_GRACE_MS);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+    struct master *master = handle->data;
+    if (number == SIGHUP)
+        reload(master);
+    else
+        drain(master, number == SIGTERM ? master->config->drain_seconds : 0); /* Ctrl-C is in a hurry. */
+}
+
+static void watch_signals(struct master *master) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        uv_signal_init(&master->loop.uv, &master->signals[i]);
+        master->signals[i].data = master;
+        uv_signal_start(&master->signals[i], on_signal, numbers[i]);
+    }
+}
+
+/* --- Life
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void raise_fd_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static unsigned cpu_count(void) {
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) != 0)
+        return 1;
+    unsigned count = (unsigned)CPU_COUNT(&cpus);
+    return count < WORKERS_MAX ? count : WORKERS_MAX;
+}
+
+static bool on_turn_end(void *context) {
+    (void)context;
+    return false;
+}
+
+static void greet(const struct master *master) {
+    const struct config *config = master->config;
+    log_info("master", "started version=%s node=%s workers=%u broker=%s listen=%s:%u admin=%s:%u",
+             FANTAIL_VERSION, config->node, master->worker_count,
+             config->broker == BROKER_REDIS ? "redis" : "memory", config->listen.address,
+             (unsigned)config->listen.port, config->admin.address, (unsigned)config->admin.port);
+    if (master->options.dev)
+        log_warn("master", "--dev is open to everybody: any origin may connect, any client may publish");
+}
+
+int master_run(const struct master_options *options) {
+    struct master master = {.options = *options};
+    struct buf errors;
+    buf_init(&errors, 0);
+    buf_init(&master.config_text, 0);
+    list_init(&master.calls);
+    master.config = read_config(&master, &master.config_text, &errors);
+    if (master.config == NULL) {
+        fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
+        buf_finish(&errors);
+        buf_finish(&master.config_text);
+        return 2;
+    }
+    buf_finish(&errors);
+    log_configure(master.config->log.level, master.config->log.format, master.config->node);
+    raise_fd_limit();
+    srandom((unsigned)clock_monotonic_ns());
+    loop_init(&master.loop, on_turn_end, &master);
+    master.worker_count = master.config->workers ? master.config->workers : cpu_count();
+    if (master.config->broker == BROKER_MEMORY)
+        master.worker_count = 1;
+    watch_signals(&master);
+    if (create_workers(&master) != 0 || !start_admin(&master)) {
+        master.status = 1;
+    } else {
+        greet(&master);
+        for (unsigned i = 0; i < master.worker_count; i++)
+            start_worker(&master.workers[i]);
+        loop_run(&master.loop);
+        log_info("master", "stopped");
+    }
+    if (master.server != NULL)
+        server_destroy(master.server);
+    for (size_t i = 0; i < sizeof master.signals / sizeof *master.signals; i++)
+        uv_close((uv_handle_t *)&master.signals[i], NULL);
+    loop_finish(&master.loop, 1);
+    for (unsigned i = 0; i < master.worker_count; i++) {
+        munmap(master.workers[i].metrics, sizeof *master.workers[i].metrics);
+        close(master.workers[i].metrics_fd);
+    }
+    free(master.workers);
+    config_free(master.config);
+    buf_finish(&master.config_text);
+    return master.status;
+}

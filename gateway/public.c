@@ -1,0 +1,204 @@
+#include "gateway/public.h"
+
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "gateway/core/channel.h"
+#include "gateway/core/origin.h"
+#include "gateway/core/session.h"
+#include "gateway/protocol/native.h"
+#include "gateway/transport/static.h"
+#include "gateway/transport/websocket.h"
+
+/* Longer values of Origin and Host are nobody's. */
+enum { HEADER_BYTES_MAX = 1024 };
+
+/* Whether the page that sends the request may; `origin` gets the header's value. */
+static bool may_connect(const struct request *request, const struct public_site *site, struct buf *origin) {
+    struct buf host;
+    buf_init(&host, HEADER_BYTES_MAX);
+    request_header(request, HEADER_ORIGIN, origin);
+    request_header(request, HEADER_HOST, &host);
+    bool may = !origin->overflow && origin_may_connect(buf_bytes(origin), buf_bytes(&host),
+                                                       site->config->origins, site->config->origin_count);
+    buf_finish(&host);
+    site->metrics->refusals[REFUSED_ORIGIN] += !may;
+    return may;
+}
+
+/* --- WebSockets --------------------------------------------------------------------------------------------
+ */
+
+static enum error may_upgrade(struct request *request, void *context) {
+    struct buf origin;
+    buf_init(&origin, HEADER_BYTES_MAX);
+    bool may = may_connect(request, context, &origin);
+    buf_finish(&origin);
+    return may ? ERR_OK : ERR_ORIGIN_FORBIDDEN;
+}
+
+/* The channels that the URL named, kept until the WebSocket is open. */
+struct wanted {
+    size_t len;
+    char names[]; /* Each a length byte and a name. */
+};
+
+static enum error may_subscribe(struct request *request, void *context) {
+    struct public_site *site = context;
+    struct buf names, name;
+    enum error error = may_upgrade(request, context);
+    buf_init(&names, 0);
+    buf_init(&name, 0);
+    for (unsigned i = 0; error == ERR_OK; i++) {
+        buf_clear(&name);
+        if (!request_query(request, "channel", i, &name)) {
+            error = i == 0 ? ERR_CHANNEL_INVALID : ERR_OK;
+            break;
+        }
+        if (!channel_name_is_valid(buf_bytes(&name)))
+            error = ERR_CHANNEL_INVALID;
+        else if (i == site->config->limits.channels_per_session)
+            error = ERR_CHANNEL_LIMIT;
+        buf_append_char(&names, (char)name.len);
+        buf_append_bytes(&names, buf_bytes(&name));
+    }
+    if (error == ERR_OK) {
+        struct wanted *wanted = xmalloc(sizeof *wanted + names.len);
+        wanted->len = names.len;
+        memcpy(wanted->names, names.data, names.len);
+        connection_set_data(request->connection, wanted);
+    }
+    buf_finish(&names);
+    buf_finish(&name);
+    return error;
+}
+
+void public_on_websocket(struct connection *connection, void *context) {
+    struct public_site *site = context;
+    struct session *session = session_create(site->hub, &websocket_transport, &native_protocol, connection);
+    struct wanted *wanted = connection_data(connection);
+    websocket_attach(connection, session);
+    for (size_t at = 0; wanted != NULL && at < wanted->len;) {
+        size_t len = (unsigned char)wanted->names[at];
+        struct command command = {
+            .kind = COMMAND_SUBSCRIBE,
+            .channel = bytes_make(wanted->names + at + 1, len),
+        };
+        session_execute(session, &command);
+        at += 1 + len;
+    }
+    connection_set_data(connection, NULL);
+}
+
+/* --- Publishing
+ * ---------------------------------------------------------------------------------------------- */
+
+/* A publish that waits for the broker. */
+struct publishing {
+    struct exchange *exchange; /* NULL: the client has left. */
+    struct buf headers;
+};
+
+static void on_publisher_gone(void *arg) {
+    struct publishing *publishing = arg;
+    publishing->exchange = NULL;
+}
+
+static void on_published(void *arg, enum error error, const struct position *id) {
+    struct publishing *publishing = arg;
+    (void)id;
+    if (publishing->exchange != NULL && error != ERR_OK)
+        exchange_reply_error(publishing->exchange, error, publishing->headers.data);
+    else if (publishing->exchange != NULL)
+        exchange_reply(publishing->exchange, 200, "application/json", publishing->headers.data,
+                       BYTES_LITERAL("{\"ok\":true}\n"));
+    buf_finish(&publishing->headers);
+    free(publishing);
+}
+
+/* The headers that let a page of another origin read the answer; terminated. */
+static void append_cors(struct bytes origin, struct buf *out) {
+    if (origin.len > 0) {
+        buf_append_text(out, "Access-Control-Allow-Origin: ");
+        buf_append_bytes(out, origin);
+        buf_append_text(out, "\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n");
+    }
+    buf_append_char(out, '\0');
+}
+
+static enum error check_publish(struct exchange *exchange, struct public_site *site, struct bytes channel) {
+    struct connection *connection = exchange_request(exchange)->connection;
+    struct token_bucket *bucket = connection_data(connection);
+    if (bucket == NULL) {
+        bucket = xcalloc(1, sizeof *bucket);
+        connection_set_data(connection, bucket);
+    }
+    if (!channel_name_is_valid(channel))
+        return ERR_CHANNEL_INVALID;
+    if (!channel_namespace(site->config, channel)->client_publish)
+        return ERR_PUBLISH_FORBIDDEN;
+    if (exchange_body(exchange).len > site->config->limits.message_bytes)
+        return ERR_MESSAGE_TOO_LARGE;
+    return token_bucket_take(bucket, site->config->limits.publishes_per_second, hub_now_ms(site->hub))
+               ? ERR_OK
+               : ERR_RATE_LIMITED;
+}
+
+static void publish(struct exchange *exchange, struct public_site *site, struct bytes origin) {
+    struct publishing *publishing = xcalloc(1, sizeof *publishing);
+    struct buf channel;
+    buf_init(&channel, 0);
+    buf_init(&publishing->headers, 0);
+    append_cors(origin, &publishing->headers);
+    publishing->exchange = exchange;
+    request_query(exchange_request(exchange), "channel", 0, &channel);
+    enum error error = check_publish(exchange, site, buf_bytes(&channel));
+    if (error != ERR_OK) {
+        on_published(publishing, error, NULL);
+    } else {
+        struct publish_request request = {.channel = buf_bytes(&channel), .payload = exchange_body(exchange)};
+        exchange_set_on_gone(exchange, on_publisher_gone, publishing);
+        hub_publish(site->hub, &request, on_published, publishing);
+    }
+    buf_finish(&channel);
+}
+
+static void reply_preflight(struct exchange *exchange, struct bytes origin) {
+    struct buf headers;
+    buf_init(&headers, 0);
+    buf_append_text(&headers, "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"
+                              "Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID\r\n"
+                              "Access-Control-Max-Age: 3600\r\n");
+    append_cors(origin, &headers);
+    exchange_reply(exchange, 204, "", headers.data, BYTES_LITERAL(""));
+    buf_finish(&headers);
+}
+
+static void handle_publish(struct exchange *exchange, void *context) {
+    struct public_site *site = context;
+    struct buf origin;
+    buf_init(&origin, HEADER_BYTES_MAX);
+    if (!may_connect(exchange_request(exchange), site, &origin))
+        exchange_reply_error(exchange, ERR_ORIGIN_FORBIDDEN, "");
+    else if (exchange_request(exchange)->method == METHOD_OPTIONS)
+        reply_preflight(exchange, buf_bytes(&origin));
+    else
+        publish(exchange, site, buf_bytes(&origin));
+    buf_finish(&origin);
+}
+
+/* --- Files
+ * --------------------------------------------------------------------------------------------------- */
+
+static void handle_file(struct exchange *exchange, void *context) {
+    struct public_site *site = context;
+    static_serve(exchange, site->config->static_dir);
+}
+
+const struct route public_routes[] = {
+    {.path = "/v1/ws", .may_upgrade = may_upgrade},
+    {.path = "/v1/subscribe", .may_upgrade = may_subscribe},
+    {.path = "/v1/publish", .methods = METHOD_POST | METHOD_OPTIONS, .handle = handle_publish},
+    {.path = "/*", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_file},
+    {0},
+};

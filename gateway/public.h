@@ -1,0 +1,18 @@
+/* What clients find at the public port: the paths of design and what happens there. */
+#ifndef GATEWAY_PUBLIC_H
+#define GATEWAY_PUBLIC_H
+
+#include "gateway/core/hub.h"
+#include "gateway/transport/server.h"
+
+struct public_site {
+    const struct config *config;
+    struct hub *hub;
+    struct metrics *metrics;
+};
+
+/* Their context is a struct public_site. */
+extern const struct route public_routes[];
+void public_on_websocket(struct connection *connection, void *site);
+
+#endif
