@@ -69,8 +69,8 @@ static void read_variable(struct parser *parser, const char *name, const char *v
 static void read_environment(struct parser *parser) {
     for (char *const *variable = parser->options->environment; variable && *variable; variable++) {
         char name[128];
-        size_t len = strcspn(*variable, "=");
-        if (strncmp(*variable, "FANTAIL_", 8) != 0 || (*variable)[len] == '\0' || len >= sizeof name)
+        size_t len = strspn(*variable, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+        if (strncmp(*variable, "FANTAIL_", 8) != 0 || (*variable)[len] != '=' || len >= sizeof name)
             continue;
         memcpy(name, *variable, len);
         name[len] = '\0';
