@@ -1,4 +1,5 @@
-/* A few kept-alive connections, each with one request under way; what comes faster waits in a queue. */
+/* One kept-alive connection per publisher with one request under way, so that its messages keep their order;
+ * what comes faster waits in a queue. More publishers make it faster. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,44 +12,31 @@
 #include "loadtest/peer.h"
 #include "loadtest/publish_link.h"
 
-enum { CONNECTIONS = 8 };
-
-struct http_link;
-
 struct request {
     struct request *next;
     struct buf text;
 };
 
-/* The pointer that epoll gives back, so it begins like a link. */
-struct http_connection {
+struct http_link {
     struct publish_link link;
-    struct http_link *owner;
-    int fd;
-    struct request *request; /* Under way; NULL: idle. */
+    int fd;               /* -1: lost, and not to be had again. */
+    struct request *sent; /* Under way; NULL: idle. */
     struct buf out;
     struct buf in;
     struct http_body body;
-    uint32_t status; /* 0: its head has not come yet. */
+    uint32_t status; /* 0: the head of the response has not come yet. */
     bool closes;
-};
-
-struct http_link {
-    struct publish_link link;
-    struct http_connection connections[CONNECTIONS];
     struct request *queue;
     struct request **queue_end;
     size_t queued_bytes;
 };
 
-static const struct publish_kind http_connection_kind;
-
-static bool connect_one(struct http_connection *connection) {
-    connection->fd = publish_connect(&connection->link.options->admin, connection->link.counts);
-    if (connection->fd < 0)
+static bool reach(struct http_link *http) {
+    http->fd = publish_connect(&http->link.options->admin, http->link.counts);
+    if (http->fd < 0)
         return false;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
-    epoll_ctl(connection->link.epoll_fd, EPOLL_CTL_ADD, connection->fd, &event);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = http};
+    epoll_ctl(http->link.epoll_fd, EPOLL_CTL_ADD, http->fd, &event);
     return true;
 }
 
@@ -57,18 +45,12 @@ static struct publish_link *http_open(const struct options *options, int epoll_f
     struct http_link *http = xcalloc(1, sizeof *http);
     http->link = (struct publish_link){&publish_http, options, counts, epoll_fd};
     http->queue_end = &http->queue;
-    for (int i = 0; i < CONNECTIONS; i++) {
-        struct http_connection *connection = &http->connections[i];
-        connection->link = (struct publish_link){&http_connection_kind, options, counts, epoll_fd};
-        connection->owner = http;
-        buf_init(&connection->out, 0);
-        buf_init(&connection->in, 1 << 20);
-        if (!connect_one(connection)) {
-            free(http);
-            return NULL;
-        }
-    }
-    return &http->link;
+    buf_init(&http->out, 0);
+    buf_init(&http->in, 1 << 20);
+    if (reach(http))
+        return &http->link;
+    free(http);
+    return NULL;
 }
 
 static void http_publish_one(struct publish_link *link, struct bytes channel, struct bytes payload) {
@@ -85,132 +67,133 @@ static void http_publish_one(struct publish_link *link, struct bytes channel, st
     http->queue_end = &request->next;
 }
 
-static void want(struct http_connection *connection, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.ptr = connection};
-    epoll_ctl(connection->link.epoll_fd, EPOLL_CTL_MOD, connection->fd, &event);
+static void want(struct http_link *http, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.ptr = http};
+    epoll_ctl(http->link.epoll_fd, EPOLL_CTL_MOD, http->fd, &event);
 }
 
-static void send_more(struct http_connection *connection) {
-    ssize_t sent = write(connection->fd, connection->out.data, connection->out.len);
+static void send_more(struct http_link *http) {
+    ssize_t sent = write(http->fd, http->out.data, http->out.len);
     if (sent > 0)
-        buf_consume(&connection->out, (size_t)sent);
-    if (connection->out.len > 0)
-        want(connection, EPOLLIN | EPOLLOUT); /* A broken connection shows when it is read. */
+        buf_consume(&http->out, (size_t)sent);
+    if (http->out.len > 0)
+        want(http, EPOLLIN | EPOLLOUT); /* A broken connection shows when it is read. */
 }
 
 static void http_flush(struct publish_link *link) {
     struct http_link *http = (struct http_link *)link;
-    for (int i = 0; i < CONNECTIONS && http->queue != NULL && !link->counts->is_broken; i++) {
-        struct http_connection *connection = &http->connections[i];
-        if (connection->request != NULL || connection->fd < 0)
-            continue;
-        struct request *request = http->queue;
-        http->queue = request->next;
-        if (http->queue == NULL)
-            http->queue_end = &http->queue;
-        http->queued_bytes -= request->text.len;
-        connection->request = request;
-        connection->status = 0;
-        buf_clear(&connection->in);
-        buf_clear(&connection->out);
-        buf_append_bytes(&connection->out, buf_bytes(&request->text));
-        send_more(connection);
-    }
+    struct request *request = http->queue;
+    if (request == NULL || http->sent != NULL || http->fd < 0 || link->counts->is_broken)
+        return;
+    http->queue = request->next;
+    if (http->queue == NULL)
+        http->queue_end = &http->queue;
+    http->queued_bytes -= request->text.len;
+    http->sent = request;
+    http->status = 0;
+    buf_clear(&http->in);
+    buf_clear(&http->out);
+    buf_append_bytes(&http->out, buf_bytes(&request->text));
+    send_more(http);
 }
 
-static void finish_request(struct http_connection *connection) {
-    struct publisher_counts *counts = connection->link.counts;
-    buf_finish(&connection->request->text);
-    free(connection->request);
-    connection->request = NULL;
+static void free_request(struct request *request) {
+    if (request != NULL)
+        buf_finish(&request->text);
+    free(request);
+}
+
+static void reach_again(struct http_link *http) {
+    close(http->fd);
+    if (!reach(http))
+        http->link.counts->is_broken = true;
+}
+
+static void finish_request(struct http_link *http) {
+    struct publisher_counts *counts = http->link.counts;
+    free_request(http->sent);
+    http->sent = NULL;
     counts->answered++;
-    if (connection->status / 100 != 2 && counts->failed++ == 0)
-        publish_fail(&connection->link, "publishing over HTTP was answered with status %u",
-                     connection->status);
-    if (connection->closes) {
-        close(connection->fd);
-        connect_one(connection);
-    }
-    http_flush(&connection->owner->link);
+    if (http->status / 100 != 2 && counts->failed++ == 0)
+        publish_fail(&http->link, "publishing over HTTP was answered with status %u", http->status);
+    if (http->closes)
+        reach_again(http);
+    http_flush(&http->link);
 }
 
-static void take(struct http_connection *connection) {
-    if (connection->status == 0) {
+static void take_response(struct http_link *http) {
+    if (http->status == 0) {
         struct http_head head;
-        enum http_result result = http_parse_head(buf_bytes(&connection->in), &head);
+        enum http_result result = http_parse_head(buf_bytes(&http->in), &head);
         if (result == HTTP_MORE)
             return;
         if (result == HTTP_BROKEN) {
-            publish_fail(&connection->link, "what answers there does not speak HTTP");
+            publish_fail(&http->link, "what answers there does not speak HTTP");
             return;
         }
-        connection->status = head.status;
-        connection->closes = head.closes;
-        http_body_begin(&connection->body, &head);
-        buf_consume(&connection->in, head.len);
+        http->status = head.status;
+        http->closes = head.closes;
+        http_body_begin(&http->body, &head);
+        buf_consume(&http->in, head.len);
     }
     size_t used = 0;
-    if (connection->in.len > 0 && !connection->body.is_done)
-        http_body_decode(&connection->body, connection->in.data, connection->in.len, &used);
-    buf_clear(&connection->in);
-    if (connection->body.is_done)
-        finish_request(connection);
+    if (http->in.len > 0 && !http->body.is_done)
+        http_body_decode(&http->body, http->in.data, http->in.len, &used);
+    buf_clear(&http->in);
+    if (http->body.is_done)
+        finish_request(http);
+}
+
+/* A connection that was idle may be closed by the server at any time. */
+static void on_closed(struct http_link *http) {
+    if (http->sent != NULL && http->status != 0 && http->body.kind == HTTP_BODY_UNTIL_CLOSE) {
+        http->closes = true;
+        finish_request(http);
+        return;
+    }
+    if (http->sent != NULL)
+        http->link.counts->failed++;
+    free_request(http->sent);
+    http->sent = NULL;
+    reach_again(http);
+    http_flush(&http->link);
 }
 
 static void http_on_ready(struct publish_link *link, uint32_t events) {
-    struct http_connection *connection = (struct http_connection *)link;
+    struct http_link *http = (struct http_link *)link;
     if (events & EPOLLOUT) {
-        want(connection, EPOLLIN);
-        send_more(connection);
+        want(http, EPOLLIN);
+        send_more(http);
     }
     if ((events & ~(uint32_t)EPOLLOUT) == 0)
         return;
-    char *room = buf_reserve(&connection->in, 16384);
-    ssize_t got = room == NULL ? -1 : read(connection->fd, room, 16384);
+    char *room = buf_reserve(&http->in, 16384);
+    ssize_t got = room == NULL ? 0 : read(http->fd, room, 16384);
     if (got > 0) {
-        connection->in.len += (size_t)got;
-        if (connection->request != NULL)
-            take(connection);
+        http->in.len += (size_t)got;
+        if (http->sent != NULL)
+            take_response(http);
         else
-            buf_clear(&connection->in);
-        return;
+            buf_clear(&http->in);
+    } else if (got == 0 || errno != EAGAIN) {
+        on_closed(http);
     }
-    if (got < 0 && errno == EAGAIN)
-        return;
-    close(connection->fd);
-    connection->fd = -1;
-    if (connection->request != NULL) {
-        connection->status = 0;
-        connection->closes = false;
-        link->counts->failed++;
-        buf_finish(&connection->request->text);
-        free(connection->request);
-        connection->request = NULL;
-    }
-    connect_one(connection); /* An idle connection may be closed by the server at any time. */
 }
 
 static void http_close(struct publish_link *link) {
     struct http_link *http = (struct http_link *)link;
-    for (int i = 0; i < CONNECTIONS; i++) {
-        if (http->connections[i].fd >= 0)
-            close(http->connections[i].fd);
-        buf_finish(&http->connections[i].in);
-        buf_finish(&http->connections[i].out);
-        if (http->connections[i].request != NULL)
-            buf_finish(&http->connections[i].request->text);
-        free(http->connections[i].request);
-    }
+    if (http->fd >= 0)
+        close(http->fd);
+    buf_finish(&http->in);
+    buf_finish(&http->out);
+    free_request(http->sent);
     while (http->queue != NULL) {
         struct request *request = http->queue;
         http->queue = request->next;
-        buf_finish(&request->text);
-        free(request);
+        free_request(request);
     }
     free(http);
 }
-
-static const struct publish_kind http_connection_kind = {.on_ready = http_on_ready};
 
 const struct publish_kind publish_http = {
     .open = http_open,
