@@ -1,9 +1,12 @@
 #include "gateway/config_checks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/address.h"
 #include "common/text.h"
+#include "common/xalloc.h"
+#include "gateway/broker/redis_url.h"
 #include "gateway/config.h"
 #include "gateway/core/channel.h"
 #include "gateway/core/origin.h"
@@ -56,76 +59,24 @@ bool check_api_key(struct bytes value, struct buf *why) {
     return is_graphic(value) || refuse(why, "must be visible ASCII without spaces");
 }
 
-static bool is_port(struct bytes text) {
-    uint64_t port;
-    return text_parse_u64(text, &port) && port >= 1 && port <= UINT16_MAX;
-}
-
-/* [user:password@]host[:port][/database] */
-static bool check_redis_tcp(struct bytes rest, struct buf *why) {
-    size_t slash = find(rest, '/');
-    struct bytes authority = bytes_make(rest.data, slash);
-    uint64_t database;
-    if (slash + 1 < rest.len && !text_parse_u64(bytes_skip(rest, slash + 1), &database))
-        return refuse(why, "must end with the number of a database, e.g. \"redis://127.0.0.1:6379/0\"");
-    /* A password may hold any character, also '@': the last one ends it. */
-    const char *at = authority.len > 0 ? memrchr(authority.data, '@', authority.len) : NULL;
-    struct bytes host = at ? bytes_skip(authority, (size_t)(at - authority.data) + 1) : authority;
-    size_t name_end = find(host, ':');
-    if (host.len > 0 && host.data[0] == '[') {
-        uint8_t address[ADDRESS_BYTES];
-        size_t bracket = find(host, ']');
-        if (bracket == host.len || !address_parse(bytes_make(host.data + 1, bracket - 1), address))
-            return refuse(why, "must hold an IPv6 address between [ and ], e.g. \"redis://[::1]:6379\"");
-        name_end = bracket + 1;
-    }
-    if (name_end == 0)
-        return refuse(why, "must name a host, e.g. \"redis://127.0.0.1:6379/0\"");
-    struct bytes tail = bytes_skip(host, name_end);
-    if (tail.len > 0 && (tail.data[0] != ':' || !is_port(bytes_skip(tail, 1))))
-        return refuse(why,
-                      "must have a port from 1 to 65535 after the host, e.g. \"redis://127.0.0.1:6379/0\"");
-    return true;
-}
-
-/* [user:password@]/path[?db=number] */
-static bool check_redis_unix(struct bytes rest, struct buf *why) {
-    size_t question = find(rest, '?');
-    struct bytes path = bytes_make(rest.data, question);
-    struct bytes query = bytes_skip(rest, question);
-    uint64_t database;
-    if (query.len > 0 &&
-        (!bytes_start_with(query, BYTES_LITERAL("?db=")) || !text_parse_u64(bytes_skip(query, 4), &database)))
-        return refuse(why, "may end with a database only, e.g. \"unix:///run/redis/redis.sock?db=1\"");
-    const char *at = path.len > 0 ? memrchr(path.data, '@', path.len) : NULL;
-    if (at != NULL)
-        path = bytes_skip(path, (size_t)(at - path.data) + 1);
-    if (path.len < 2 || path.data[0] != '/')
-        return refuse(why, "must hold an absolute path, e.g. \"unix:///run/redis/redis.sock\"");
-    return true;
-}
-
 bool check_redis_url(struct bytes value, struct buf *why) {
-    static const struct {
-        const char *scheme;
-        text_check *check;
-    } kinds[] = {
-        {"redis://", check_redis_tcp},
-        {"unix://", check_redis_unix},
-        {"redis+unix://", check_redis_unix},
-    };
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        struct bytes scheme = bytes_of(kinds[i].scheme);
-        if (bytes_start_with(value, scheme))
-            return kinds[i].check(bytes_skip(value, scheme.len), why);
-    }
+    struct redis_url url;
+    const char *error;
     if (bytes_start_with(value, BYTES_LITERAL("rediss://")))
         return refuse(why,
                       "TLS to Redis is not supported yet: use redis:// in a private network, or through a "
                       "local TLS tunnel");
-    return refuse(
-        why, "must begin with \"redis://\" or \"unix://\", e.g. \"redis://user:password@127.0.0.1:6379/0\" "
-             "or \"unix:///run/redis/redis.sock\"");
+    char *text = xstrndup(value.data, value.len);
+    bool fine = redis_url_parse(text, &url, &error);
+    free(text);
+    if (fine)
+        redis_url_finish(&url);
+    else
+        buf_printf(why,
+                   "must be redis://[[user]:password@]host[:port][/database] or "
+                   "unix:///path/to/socket[?db=database]: %s",
+                   error);
+    return fine;
 }
 
 bool check_redis_prefix(struct bytes value, struct buf *why) {

@@ -100,9 +100,9 @@ static const struct setting config_items[] = {
 
     NUMBER(limits.connections, 1, 10000000, 100000, RELOAD, "Clients per worker process."),
     NUMBER(limits.connections_per_ip, 0, 10000000, 0, RELOAD,
-           "Clients of one address per worker process. 0: no limit."),
+           "Clients of one address per worker process, trusted_proxies excepted. 0: no limit."),
     NUMBER(limits.accepts_per_second, 0, 1000000, 0, RELOAD,
-           "New connections per second and worker process; more wait their turn. 0: no limit."),
+           "New connections per second and worker process; more are turned away. 0: no limit."),
     NUMBER(limits.channels_per_session, 1, 1000000, 128, RELOAD, "Channels one client may be subscribed to."),
     NUMBER(limits.message_bytes, 1, 64 << 20, 65536, RELOAD, "The largest message a client may publish."),
     NUMBER(limits.outbox_bytes, 1024, 1ull << 40, 1 << 20, RELOAD,
