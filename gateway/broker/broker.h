@@ -9,16 +9,38 @@
 
 #include "common/bytes.h"
 #include "common/error.h"
+#include "gateway/config.h"
 #include "gateway/core/message.h"
 
 struct broker;
 
+/* What stands in a channel's stream, and comes live: mostly messages. */
+enum entry_kind {
+    ENTRY_MESSAGE,
+    /* A new epoch begins here. It goes on where `previous` ended, if it has one; without one, nothing is
+     * known of what was before. */
+    ENTRY_BOUNDARY,
+    /* Messages were lost here, somewhere: told to clients as a gap. */
+    ENTRY_GAP,
+};
+
+struct entry {
+    enum entry_kind kind;
+    bool has_id; /* False for a bare message, of a channel without history. The rest then is empty. */
+    struct position id;
+    bool has_previous;
+    struct position previous;
+    bool is_urgent;        /* Not to be held back for a batch. */
+    uint64_t published_ms; /* Wall clock of the broker. */
+    struct bytes payload;
+};
+
 /* What a broker tells the hub. Slices are borrowed for the time of the call. */
 struct broker_events {
-    /* A message of a subscribed channel; in the broker's order. `id` is NULL where there is no history. */
-    void (*on_message)(void *context, struct bytes channel, struct bytes payload, const struct position *id);
+    /* A message of a subscribed channel, or a mark between messages; in the broker's order. */
+    void (*on_entry)(void *context, struct bytes channel, const struct entry *entry);
 
-    /* From here on, every message of the channel arrives. */
+    /* From here on, everything of the channel arrives. */
     void (*on_subscribed)(void *context, struct bytes channel);
 
     /* The link is there; every channel has to be subscribed again. */
@@ -31,10 +53,25 @@ struct broker_events {
 struct publish_request {
     struct bytes channel;
     struct bytes payload;
+    const struct namespace_config *options; /* With a history_size: the message gets an id and is kept. */
+    bool is_urgent;
+    struct bytes
+        idempotency_key; /* Empty: none. Publishes of the same key within its window are one message. */
 };
 
 /* Called exactly once per publish, possibly from within it. `id` is NULL where there is no history. */
 typedef void publish_done(void *arg, enum error error, const struct position *id);
+
+/* What a stream holds. */
+struct sync_result {
+    struct position head;        /* Its newest entry; has none yet when it was made by this very sync. */
+    const struct entry *entries; /* In order: those after the position asked from if the stream holds that
+                                    one or continues it, else all there are. */
+    size_t count;
+};
+
+/* Called exactly once per sync, never from within it. `result` is NULL on an error. Borrowed. */
+typedef void sync_done(void *arg, enum error error, const struct sync_result *result);
 
 struct broker_ops {
     const char *name;
@@ -43,6 +80,11 @@ struct broker_ops {
     void (*unsubscribe)(struct broker *broker, struct bytes channel);
     void (*publish)(struct broker *broker, const struct publish_request *request, publish_done *on_done,
                     void *arg);
+    /* Reads the stream of a channel with history. `seen` is the newest id that this node has seen of it, or
+     * NULL. A stream that has lost what was seen gets a gap mark; one that does not exist begins, so that
+     * "nothing yet" has a position too. */
+    void (*sync)(struct broker *broker, struct bytes channel, const struct namespace_config *options,
+                 const struct position *seen, sync_done *on_done, void *arg);
     /* Whether messages flow, as far as is known. */
     bool (*is_up)(const struct broker *broker);
     /* Sends what subscribe and unsubscribe collected; called once at the end of a turn of the loop. */

@@ -24,7 +24,8 @@ static void memory_unsubscribe(struct broker *broker, struct bytes channel) {
 
 static void memory_publish(struct broker *broker, const struct publish_request *request,
                            publish_done *on_done, void *arg) {
-    broker->events->on_message(broker->context, request->channel, request->payload, NULL);
+    struct entry entry = {.payload = request->payload};
+    broker->events->on_entry(broker->context, request->channel, &entry);
     on_done(arg, ERR_OK, NULL);
 }
 

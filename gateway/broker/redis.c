@@ -158,10 +158,12 @@ static void on_link_message(void *context, struct bytes channel, struct bytes pa
     if (!bytes_start_with(channel, redis->prefix))
         return;
     channel = bytes_skip(channel, redis->prefix.len);
-    if (bytes_equal_text(channel, redis->probe_channel))
+    if (bytes_equal_text(channel, redis->probe_channel)) {
         on_probe_back(redis);
-    else
-        redis->base.events->on_message(redis->base.context, channel, payload, NULL);
+        return;
+    }
+    struct entry entry = {.payload = payload};
+    redis->base.events->on_entry(redis->base.context, channel, &entry);
 }
 
 static void on_link_subscribed(void *context, struct bytes channel) {

@@ -128,14 +128,15 @@ static void tell_gap(struct channel *channel) {
         session_send_gap(channel->subscribers[i]->session, channel_name(channel));
 }
 
-static void on_message(void *context, struct bytes name, struct bytes payload, const struct position *id) {
+static void on_entry(void *context, struct bytes name, const struct entry *entry) {
     struct hub *hub = context;
     struct channel *channel = hub_find_channel(hub, name);
     hub->options.metrics->messages_in++;
-    hub->options.metrics->bytes_messages_in += payload.len;
+    hub->options.metrics->bytes_messages_in += entry->payload.len;
     if (channel == NULL || channel->subscriber_count == 0)
         return;
-    struct message *message = message_create(name, payload, id, clock_monotonic_ns());
+    struct message *message =
+        message_create(name, entry->payload, entry->has_id ? &entry->id : NULL, clock_monotonic_ns());
     if (channel->pending_first == NULL) {
         channel->pending_first = message;
         if (list_is_empty(&channel->dirty))
@@ -185,7 +186,7 @@ static void on_link_lost(void *context) {
 }
 
 const struct broker_events hub_broker_events = {
-    .on_message = on_message,
+    .on_entry = on_entry,
     .on_subscribed = on_subscribed,
     .on_link_up = on_link_up,
     .on_link_lost = on_link_lost,

@@ -7,13 +7,8 @@
 
 #include "common/buf.h"
 #include "common/bytes.h"
+#include "gateway/core/position.h"
 #include "gateway/core/wire.h"
-
-/* The place of a message in its channel's history, "EPOCH-OFFSET" in text. */
-struct position {
-    uint64_t epoch;
-    uint64_t offset;
-};
 
 struct message {
     uint32_t refs;

@@ -1,0 +1,28 @@
+/* The place of an entry in its channel's stream: "EPOCH-OFFSET". An epoch is a life of the stream, later ones
+ * have larger numbers; within one the offsets count up without holes. */
+#ifndef CORE_POSITION_H
+#define CORE_POSITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/bytes.h"
+
+struct position {
+    uint64_t epoch;
+    uint64_t offset;
+};
+
+/* Both numbers decimal, at most 2^64 - 1, without leading zeroes. False, with `*position` untouched, for
+ * anything else. */
+bool position_parse(struct bytes text, struct position *position);
+void position_append(const struct position *position, struct buf *out);
+
+/* Negative, zero or positive, as the first is before, at or after the second. */
+int position_compare(const struct position *a, const struct position *b);
+
+/* Whether `after` is the offset that follows `before` in the same epoch. */
+bool position_follows(const struct position *after, const struct position *before);
+
+#endif
