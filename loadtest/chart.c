@@ -51,6 +51,10 @@ static double round_up(double value) {
     return power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
 }
 
+static double y_step(double y_max) {
+    return round_up(y_max / TICKS);
+}
+
 static void find_range(const struct chart *chart, struct scale *x, struct scale *y) {
     double y_min = INFINITY, y_max = 0;
     x->from = INFINITY;
@@ -70,17 +74,15 @@ static void find_range(const struct chart *chart, struct scale *x, struct scale 
         x->from = x->to = 0;
     y->is_log = chart->y_is_log && y_max > 0;
     y->from = y->is_log ? pow(10, floor(log10(y_min))) : 0;
-    y->to = y->is_log   ? pow(10, ceil(log10(y_max * 1.0001)))
-            : y_max > 0 ? round_up(y_max / TICKS) * TICKS
-                        : 1;
-    if (!y->is_log)
-        while (y->to - y->to / TICKS >= y_max && y->to / TICKS > 0 && y_max > 0 && y->to * 0.8 >= y_max)
-            y->to *= 0.8;
+    if (y->is_log)
+        y->to = pow(10, ceil(log10(y_max * 1.0001)));
+    else
+        y->to = y_max > 0 ? ceil(y_max / y_step(y_max)) * y_step(y_max) : 1;
 }
 
 static void append_y_axis(struct buf *out, const struct chart *chart, const struct scale *y) {
     char text[32];
-    int count = y->is_log ? (int)round(log10(y->to / y->from)) : TICKS;
+    int count = (int)round(y->is_log ? log10(y->to / y->from) : y->to / y_step(y->to));
     for (int i = 0; i <= count; i++) {
         double value = y->is_log ? y->from * pow(10, i) : y->to * i / count;
         double at = place(y, value);

@@ -19,7 +19,7 @@ const char *format_count(char *out, uint64_t count) {
 }
 
 const char *format_rate(char *out, double rate) {
-    if (rate >= 1000)
+    if (rate >= 999.5)
         return format_count(out, (uint64_t)(rate + 0.5));
     snprintf(out, ROOM, "%.3g", rate);
     return out;

@@ -8,6 +8,9 @@
 #include "common/clock.h"
 #include "loadtest/format.h"
 
+/* Of a shorter time no rate says anything. */
+#define SPAN_SECONDS_MIN 0.05
+
 enum { PRINT_TERMINAL_MS = 250, PRINT_PLAIN_MS = 2000, BAR_CELLS = 20 };
 
 void monitor_start(struct monitor *monitor, const struct options *options, struct board *board,
@@ -120,19 +123,23 @@ static void keep(struct result *result, const struct sample *sample) {
         result->samples[result->sample_count++] = *sample;
 }
 
-void monitor_sample(struct monitor *monitor) {
-    struct reading now;
-    struct histogram *all = &monitor->recent; /* Becomes the difference below. */
-    monitor_read(monitor, false, &now);
-    board_sum(monitor->board, &monitor->sum);
+/* What came since the last time, as a histogram of its own. */
+static void update_latency(struct monitor *monitor) {
     struct histogram merged = {0};
     for (int i = 0; i < TRANSPORT_COUNT; i++)
         histogram_merge(&merged, &monitor->sum.latency[i]);
-    histogram_difference(all, &merged, &monitor->latency);
+    histogram_difference(&monitor->recent, &merged, &monitor->latency);
     monitor->latency = merged;
+}
+
+void monitor_sample(struct monitor *monitor) {
+    struct reading now;
+    monitor_read(monitor, false, &now);
     struct span span = monitor_span(&monitor->last, &now);
-    if (span.seconds <= 0)
+    if (span.seconds < SPAN_SECONDS_MIN)
         return;
+    board_sum(monitor->board, &monitor->sum);
+    update_latency(monitor);
     struct sample sample = {
         .at = (double)(now.at_ns - monitor->began_ns) / 1e9,
         .seconds = span.seconds,
@@ -144,16 +151,15 @@ void monitor_sample(struct monitor *monitor) {
         .server_cpu = (double)span.server_cpu_ns / 1e9 / span.seconds,
         .own_cpu = (double)span.own_cpu_ns / 1e9 / span.seconds,
         .rss_bytes = (double)now.server.rss_bytes,
-        .p50_ns = histogram_percentile(all, 50),
-        .p99_ns = histogram_percentile(all, 99),
+        .p50_ns = histogram_percentile(&monitor->recent, 50),
+        .p99_ns = histogram_percentile(&monitor->recent, 99),
     };
     monitor->last = now;
     keep(monitor->result, &sample);
     if (monitor->options->quiet || monitor->phase == PHASE_START || now.at_ns < monitor->next_print_ns)
         return;
-    monitor->next_print_ns = now.at_ns +
-                             (monitor->is_terminal ? PRINT_TERMINAL_MS : PRINT_PLAIN_MS) * UINT64_C(1000000) -
-                             50000000;
+    uint64_t pause_ms = monitor->is_terminal ? PRINT_TERMINAL_MS : PRINT_PLAIN_MS;
+    monitor->next_print_ns = now.at_ns + pause_ms * 1000000 - 50000000;
     print_progress(monitor, &sample);
 }
 
