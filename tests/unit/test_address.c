@@ -29,11 +29,22 @@ static void address_is_parsed_and_formatted_in_its_shortest_form(void **state) {
 static void what_is_no_address_leaves_the_output_untouched(void **state) {
     (void)state;
     static const char *const rows[] = {
-        "",           "1.2.3",     "1.2.3.256",
-        "1.2.3.4:80", "[::1]",     "fe80::1%eth0",
-        ":::",        " 1.2.3.4",  "1.2.3.4 ",
-        "1.2.3.4/8",  "localhost", "::1::",
-        "01.2.3.4x",  "0x7f.1",    "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000",
+        "",
+        "1.2.3",
+        "1.2.3.256",
+        "1.2.3.4:80",
+        "[::1]",
+        "fe80::1%eth0",
+        ":::",
+        " 1.2.3.4",
+        "1.2.3.4 ",
+        "1.2.3.4/8",
+        "localhost",
+        "::1::",
+        "01.2.3.4x",
+        "0x7f.1",
+        "0000:0000:0000:0000:0000:0000:255.255.255.2555",
+        "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000",
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint8_t address[ADDRESS_BYTES] = {[3] = 9};
