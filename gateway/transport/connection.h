@@ -27,8 +27,7 @@ struct connection {
     void *data;
     struct peer from;
     bool is_counted; /* `from` is in the book. */
-    bool is_closing; /* WebSocket: a close frame with `reason` is due. */
-    uint8_t reason;
+    bool is_closing; /* WebSocket: our close frame is out, the client's is due. */
 };
 
 /* http.c: the callbacks of libwebsockets that concern requests; they return what libwebsockets is to be told.
@@ -45,6 +44,7 @@ int http_on_upgrade(struct connection *connection);
 void websocket_on_open(struct connection *connection);
 void websocket_on_received(struct connection *connection, struct bytes part);
 int websocket_on_writable(struct connection *connection);
+int websocket_on_peer_close(struct connection *connection);
 void websocket_on_closed(struct connection *connection, enum close_reason reason);
 
 #endif

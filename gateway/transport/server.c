@@ -74,8 +74,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return websocket_on_writable(connection);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        websocket_on_closed(connection, CLOSE_PEER);
-        return 0;
+        return websocket_on_peer_close(connection);
     case LWS_CALLBACK_CLOSED:
         websocket_on_closed(connection, CLOSE_LOST);
         return 0;

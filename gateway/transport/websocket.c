@@ -1,6 +1,7 @@
 #include "gateway/transport/websocket.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/text.h"
 #include "common/xalloc.h"
@@ -12,6 +13,7 @@ enum {
     COMMAND_OVERHEAD_BYTES = 1024,
     /* How long a client that we close may take to read what is on its way, the close frame at its end. */
     CLOSE_SECONDS = 5,
+    CONTROL_PAYLOAD_MAX = 125, /* RFC 6455, section 5.5. */
 };
 
 static enum write_result websocket_write(void *carrier, struct bytes bytes) {
@@ -27,18 +29,32 @@ static enum write_result websocket_write(void *carrier, struct bytes bytes) {
     return WRITE_CONGESTED;
 }
 
+/* Our own frame rather than lws_close_reason(), which works from within a callback only and sends in a later
+ * one: Debian's libwebsockets is built with _DEBUG, where service.c closes a connection on libuv a second
+ * time at once, "to confirm close has no problem being called again", and so before the frame is sent. */
+static bool send_close_frame(struct connection *connection, enum close_reason reason) {
+    const char *text = close_text(reason);
+    unsigned code = (unsigned)close_code(reason);
+    unsigned char frame[2 + CONTROL_PAYLOAD_MAX];
+    size_t payload_len = 2 + strnlen(text, CONTROL_PAYLOAD_MAX - 2);
+    /* RFC 6455, section 5.5.1: the whole of a message, unmasked, a code and a reason in it. */
+    frame[0] = 0x88;
+    frame[1] = (unsigned char)payload_len;
+    frame[2] = (unsigned char)(code >> 8);
+    frame[3] = (unsigned char)code;
+    memcpy(frame + 4, text, payload_len - 2);
+    return websocket_write(connection, bytes_make(frame, 2 + payload_len)) != WRITE_FAILED;
+}
+
 static void websocket_close(void *carrier, enum close_reason reason) {
     struct connection *connection = carrier;
-    if (reason == CLOSE_LOST) {
+    if (reason == CLOSE_LOST || !send_close_frame(connection, reason)) {
         lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
         return;
     }
-    /* A close frame can be sent only from within the writable callback; if that does not come in time, the
-     * timeout ends the connection without one. */
+    /* The client's own close frame ends the connection; if that does not come in time, the timeout does. */
     connection->is_closing = true;
-    connection->reason = (uint8_t)reason;
     lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, CLOSE_SECONDS);
-    lws_callback_on_writable(connection->wsi);
 }
 
 static void websocket_describe_peer(void *carrier, struct buf *out) {
@@ -106,16 +122,15 @@ void websocket_on_received(struct connection *connection, struct bytes part) {
 }
 
 int websocket_on_writable(struct connection *connection) {
-    if (connection->is_closing) {
-        enum close_reason reason = connection->reason;
-        const char *text = close_text(reason);
-        lws_close_reason(connection->wsi, (enum lws_close_status)close_code(reason), (unsigned char *)text,
-                         strlen(text));
-        return -1;
-    }
-    if (connection->session != NULL && !lws_partial_buffered(connection->wsi))
+    if (connection->session != NULL && !connection->is_closing && !lws_partial_buffered(connection->wsi))
         session_on_writable(connection->session);
     return 0;
+}
+
+int websocket_on_peer_close(struct connection *connection) {
+    websocket_on_closed(connection, CLOSE_PEER);
+    /* The answer to our close frame wants no answer. */
+    return connection->is_closing ? -1 : 0;
 }
 
 void websocket_on_closed(struct connection *connection, enum close_reason reason) {
