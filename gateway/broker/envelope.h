@@ -17,7 +17,10 @@
  * none that we know: then `*entry` is a bare message with all of `in` as its payload. */
 bool envelope_parse(struct bytes in, struct entry *entry);
 
-/* The opposite; for tests and for the memory broker's kin. */
+/* The opposite, for an entry with an id; for tests and for the memory broker's kin. */
 void envelope_append(const struct entry *entry, struct buf *out);
+
+/* The kind that a letter stands for. False, with `*kind` untouched, for a letter that we do not know. */
+bool envelope_parse_kind(char letter, enum entry_kind *kind);
 
 #endif
