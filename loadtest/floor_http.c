@@ -41,7 +41,8 @@ int floor_parse_request(struct bytes in, struct floor_request *request) {
         return -1;
     target.len = (size_t)(space - target.data);
     const char *mark = memchr(target.data, '?', target.len);
-    request->query = mark == NULL ? (struct bytes){0} : bytes_skip(target, (size_t)(mark + 1 - target.data));
+    request->query =
+        mark == NULL ? bytes_make(NULL, 0) : bytes_skip(target, (size_t)(mark + 1 - target.data));
     request->key =
         field(bytes_skip(head, first.len + 2 < head.len ? first.len + 2 : head.len), "sec-websocket-key");
     request->form = FLOOR_WS;

@@ -18,10 +18,20 @@ enum {
 };
 
 /* How a value of the command line is read into the member at `offset`. */
-enum value_kind { VALUE_U32, VALUE_REAL, VALUE_TEXT, VALUE_YES, VALUE_NO, VALUE_ENDPOINT, VALUE_SPECIAL };
+enum value_kind {
+    VALUE_U32,
+    VALUE_REAL,
+    VALUE_TEXT,
+    VALUE_ENDPOINT, /* `min` is its default port. */
+    VALUE_SPECIAL,  /* read_special() knows. */
+    VALUE_YES,      /* From here on without an argument. */
+    VALUE_NO,
+    VALUE_SHOWN, /* Printed; the process ends. */
+};
 
 struct setting {
     const char *name;
+    char letter; /* Short form; 0: none. */
     enum value_kind kind;
     size_t offset;
     double min;
@@ -31,45 +41,45 @@ struct setting {
 #define AT(member) offsetof(struct options, member)
 
 static const struct setting settings[] = {
-    {"subscribers", VALUE_U32, AT(subscribers), 1, 10000000},
-    {"channels", VALUE_U32, AT(channels), 1, PAYLOAD_CHANNELS_MAX},
-    {"channels-per-subscriber", VALUE_U32, AT(channels_per_subscriber), 1, 1024},
-    {"prefix", VALUE_TEXT, AT(prefix), 0, 0},
-    {"transports", VALUE_SPECIAL, 0, 0, 0},
-    {"deflate", VALUE_YES, AT(deflate), 0, 0},
-    {"url", VALUE_ENDPOINT, AT(server), 8000, 0},
-    {"redis", VALUE_ENDPOINT, AT(redis), 6379, 0},
-    {"admin", VALUE_ENDPOINT, AT(admin), 8001, 0},
-    {"api-key", VALUE_TEXT, AT(api_key), 0, 0},
-    {"peer", VALUE_SPECIAL, 0, 0, 0},
-    {"via", VALUE_SPECIAL, 0, 0, 0},
-    {"publishers", VALUE_U32, AT(publishers), 1, PAYLOAD_PUBLISHERS_MAX},
-    {"rate", VALUE_REAL, AT(rate), 0, 1e7},
-    {"window", VALUE_U32, AT(window), 0, PAYLOAD_SLOTS_MAX},
-    {"payload", VALUE_U32, AT(payload_bytes), PAYLOAD_BYTES_MIN, 1 << 20},
-    {"random", VALUE_YES, AT(random_channel), 0, 0},
-    {"connecting", VALUE_U32, AT(connecting), 1, 100000},
-    {"processes", VALUE_U32, AT(processes), 1, 1024},
-    {"source-addresses", VALUE_U32, AT(source_addresses), 1, 65000},
-    {"settle", VALUE_REAL, AT(settle_seconds), 0, 3600},
-    {"warmup", VALUE_REAL, AT(warmup_seconds), 0, 3600},
-    {"duration", VALUE_REAL, AT(duration_seconds), 0, 86400},
-    {"drain", VALUE_REAL, AT(drain_seconds), 0, 3600},
-    {"cut", VALUE_U32, AT(cut_percent), 1, 100},
-    {"no-recover", VALUE_NO, AT(recover), 0, 0},
-    {"slow", VALUE_U32, AT(slow), 0, 1000000},
-    {"slow-rate", VALUE_U32, AT(slow_bytes_per_second), 0, UINT32_MAX},
-    {"no-final", VALUE_NO, AT(final_message), 0, 0},
-    {"find-rate", VALUE_YES, AT(find_rate), 0, 0},
-    {"p99", VALUE_REAL, AT(p99_ms), 0.001, 1e6},
-    {"step", VALUE_REAL, AT(step_seconds), 0.1, 3600},
-    {"server-pid", VALUE_SPECIAL, 0, 0, 0},
-    {"json", VALUE_TEXT, AT(json), 0, 0},
-    {"html", VALUE_TEXT, AT(html), 0, 0},
-    {"title", VALUE_TEXT, AT(title), 0, 0},
-    {"quiet", VALUE_YES, AT(quiet), 0, 0},
-    {"help", VALUE_SPECIAL, 0, 0, 0},
-    {"version", VALUE_SPECIAL, 0, 0, 0},
+    {"subscribers", 'n', VALUE_U32, AT(subscribers), 1, 10000000},
+    {"channels", 'c', VALUE_U32, AT(channels), 1, PAYLOAD_CHANNELS_MAX},
+    {"channels-per-subscriber", 0, VALUE_U32, AT(channels_per_subscriber), 1, 1024},
+    {"prefix", 0, VALUE_TEXT, AT(prefix), 0, 0},
+    {"transports", 0, VALUE_SPECIAL, 0, 0, 0},
+    {"deflate", 0, VALUE_YES, AT(deflate), 0, 0},
+    {"url", 0, VALUE_ENDPOINT, AT(server), 8000, 0},
+    {"redis", 0, VALUE_ENDPOINT, AT(redis), 6379, 0},
+    {"admin", 0, VALUE_ENDPOINT, AT(admin), 8001, 0},
+    {"api-key", 0, VALUE_TEXT, AT(api_key), 0, 0},
+    {"peer", 0, VALUE_SPECIAL, 0, 0, 0},
+    {"via", 0, VALUE_SPECIAL, 0, 0, 0},
+    {"publishers", 0, VALUE_U32, AT(publishers), 1, PAYLOAD_PUBLISHERS_MAX},
+    {"rate", 'r', VALUE_REAL, AT(rate), 0, 1e7},
+    {"window", 'w', VALUE_U32, AT(window), 0, PAYLOAD_SLOTS_MAX},
+    {"payload", 0, VALUE_U32, AT(payload_bytes), PAYLOAD_BYTES_MIN, 1 << 20},
+    {"random", 0, VALUE_YES, AT(random_channel), 0, 0},
+    {"connecting", 0, VALUE_U32, AT(connecting), 1, 100000},
+    {"processes", 0, VALUE_U32, AT(processes), 1, 1024},
+    {"source-addresses", 0, VALUE_U32, AT(source_addresses), 1, 65000},
+    {"settle", 0, VALUE_REAL, AT(settle_seconds), 0, 3600},
+    {"warmup", 0, VALUE_REAL, AT(warmup_seconds), 0, 3600},
+    {"duration", 'd', VALUE_REAL, AT(duration_seconds), 0, 86400},
+    {"drain", 0, VALUE_REAL, AT(drain_seconds), 0, 3600},
+    {"cut", 0, VALUE_U32, AT(cut_percent), 1, 100},
+    {"no-recover", 0, VALUE_NO, AT(recover), 0, 0},
+    {"slow", 0, VALUE_U32, AT(slow), 0, 1000000},
+    {"slow-rate", 0, VALUE_U32, AT(slow_bytes_per_second), 0, UINT32_MAX},
+    {"no-final", 0, VALUE_NO, AT(final_message), 0, 0},
+    {"find-rate", 0, VALUE_YES, AT(find_rate), 0, 0},
+    {"p99", 0, VALUE_REAL, AT(p99_ms), 0.001, 1e6},
+    {"step", 0, VALUE_REAL, AT(step_seconds), 0.1, 3600},
+    {"server-pid", 0, VALUE_SPECIAL, 0, 0, 0},
+    {"json", 0, VALUE_TEXT, AT(json), 0, 0},
+    {"html", 0, VALUE_TEXT, AT(html), 0, 0},
+    {"title", 0, VALUE_TEXT, AT(title), 0, 0},
+    {"quiet", 0, VALUE_YES, AT(quiet), 0, 0},
+    {"help", 'h', VALUE_SHOWN, 0, 0, 0},
+    {"version", 0, VALUE_SHOWN, 0, 0, 0},
 };
 
 enum { SETTING_COUNT = sizeof settings / sizeof settings[0] };
@@ -163,7 +173,26 @@ static bool read_via(struct options *options, const char *value, bool *is_given)
     return refuse("via", value, "expected redis, fcall, http or ws");
 }
 
-static bool read_setting(struct options *options, const struct setting *setting, const char *value) {
+static bool read_special(struct options *options, const char *name, const char *value, bool *via_given) {
+    if (strcmp(name, "transports") == 0)
+        return read_transports(options, value);
+    if (strcmp(name, "peer") == 0)
+        return read_peer(options, value);
+    if (strcmp(name, "via") == 0)
+        return read_via(options, value, via_given);
+    return read_pids(options, value);
+}
+
+static void show(const char *name) {
+    if (strcmp(name, "version") == 0)
+        puts("fantail-load " FANTAIL_VERSION);
+    else
+        help_print();
+    exit(0);
+}
+
+static bool read_setting(struct options *options, const struct setting *setting, const char *value,
+                         bool *via_given) {
     void *member = (char *)options + setting->offset;
     double number;
     const char *reason;
@@ -188,26 +217,13 @@ static bool read_setting(struct options *options, const struct setting *setting,
     case VALUE_ENDPOINT:
         return endpoint_parse(member, value, (uint16_t)setting->min, &reason) ||
                refuse(setting->name, value, reason);
-    case VALUE_SPECIAL:
+    case VALUE_SHOWN:
+        show(setting->name);
         break;
+    case VALUE_SPECIAL:
+        return read_special(options, setting->name, value, via_given);
     }
     return false;
-}
-
-static bool read_special(struct options *options, const char *name, const char *value, bool *via_given) {
-    if (strcmp(name, "transports") == 0)
-        return read_transports(options, value);
-    if (strcmp(name, "peer") == 0)
-        return read_peer(options, value);
-    if (strcmp(name, "via") == 0)
-        return read_via(options, value, via_given);
-    if (strcmp(name, "server-pid") == 0)
-        return read_pids(options, value);
-    if (strcmp(name, "version") == 0)
-        puts("fantail-load " FANTAIL_VERSION);
-    else
-        help_print();
-    exit(0);
 }
 
 static void set_defaults(struct options *options) {
@@ -302,16 +318,37 @@ static bool check(const struct options *options) {
     return true;
 }
 
+enum { LONG_OPTION = 1000 }; /* What getopt_long() returns for settings[0]; letters are smaller. */
+
+static void describe_options(struct option *names, char *letters) {
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        int argument = settings[i].kind >= VALUE_YES ? no_argument : required_argument;
+        names[i] = (struct option){settings[i].name, argument, NULL, LONG_OPTION + i};
+        if (settings[i].letter != '\0') {
+            *letters++ = settings[i].letter;
+            if (argument == required_argument)
+                *letters++ = ':';
+        }
+    }
+}
+
+/* NULL: getopt_long() has refused it, and said so. */
+static const struct setting *find_setting(int which) {
+    if (which >= LONG_OPTION && which < LONG_OPTION + SETTING_COUNT)
+        return &settings[which - LONG_OPTION];
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        if (settings[i].letter == which)
+            return &settings[i];
+    }
+    return NULL;
+}
+
 bool options_parse(struct options *options, int argc, char **argv) {
     struct option names[SETTING_COUNT + 1] = {0};
-    for (int i = 0; i < SETTING_COUNT; i++) {
-        bool is_flag = settings[i].kind == VALUE_YES || settings[i].kind == VALUE_NO ||
-                       strcmp(settings[i].name, "help") == 0 || strcmp(settings[i].name, "version") == 0;
-        names[i] =
-            (struct option){settings[i].name, is_flag ? no_argument : required_argument, NULL, 1000 + i};
-    }
-    set_defaults(options);
+    char letters[2 * SETTING_COUNT + 1] = "";
     enum scenario_kind kind = SCENARIO_FANOUT;
+    describe_options(names, letters);
+    set_defaults(options);
     if (argc > 1 && argv[1][0] != '-') {
         if (!scenario_by_name(argv[1], &kind)) {
             fprintf(stderr, "fantail-load: no scenario is called '%s'; --help lists them\n", argv[1]);
@@ -323,22 +360,9 @@ bool options_parse(struct options *options, int argc, char **argv) {
     scenario_defaults(options, kind);
     bool via_given = false;
     int which;
-    while ((which = getopt_long(argc, argv, "hn:c:r:w:d:", names, NULL)) != -1) {
-        static const char *const short_names[128] = {
-            ['n'] = "subscribers", ['c'] = "channels", ['r'] = "rate",
-            ['w'] = "window",      ['d'] = "duration", ['h'] = "help"};
-        if (which == '?')
-            return false;
-        const struct setting *setting = settings;
-        if (which >= 1000)
-            setting += which - 1000;
-        else
-            while (strcmp(setting->name, short_names[which]) != 0)
-                setting++;
-        bool is_taken = setting->kind == VALUE_SPECIAL
-                            ? read_special(options, setting->name, optarg, &via_given)
-                            : read_setting(options, setting, optarg);
-        if (!is_taken)
+    while ((which = getopt_long(argc, argv, letters, names, NULL)) != -1) {
+        const struct setting *setting = find_setting(which);
+        if (setting == NULL || !read_setting(options, setting, optarg, &via_given))
             return false;
     }
     if (optind < argc) {
