@@ -53,7 +53,8 @@ struct broker_events {
 struct publish_request {
     struct bytes channel;
     struct bytes payload;
-    const struct namespace_config *options; /* With a history_size: the message gets an id and is kept. */
+    const struct namespace_config
+        *options; /* With a history_size the message gets an id and is kept; NULL: none. */
     bool is_urgent;
     struct bytes
         idempotency_key; /* Empty: none. Publishes of the same key within its window are one message. */
