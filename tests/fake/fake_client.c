@@ -1,0 +1,167 @@
+#include "tests/fake/fake_client.h"
+
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "gateway/protocol/native.h"
+#include "tests/unit/unit.h"
+
+/* --- Forms --------------------------------------------------------------------------------------------- */
+
+static void frame_line(struct bytes text, struct buf *out) {
+    buf_append_bytes(out, text);
+    buf_append_char(out, '\n');
+}
+
+static void frame_quote(struct bytes text, struct buf *out) {
+    buf_append_text(out, "> ");
+    frame_line(text, out);
+}
+
+static struct wire *encode(const struct message *message, void (*frame)(struct bytes, struct buf *)) {
+    struct buf text, framed;
+    buf_init(&text, 0);
+    buf_init(&framed, 0);
+    native_protocol.encode_message(message, &text);
+    frame(buf_bytes(&text), &framed);
+    struct wire *wire = wire_create(buf_bytes(&framed), BYTES_LITERAL(""));
+    buf_finish(&text);
+    buf_finish(&framed);
+    return wire;
+}
+
+static struct wire *encode_line(const struct message *message) {
+    return encode(message, frame_line);
+}
+
+static struct wire *encode_quote(const struct message *message) {
+    return encode(message, frame_quote);
+}
+
+static const struct form lines_form = {
+    .index = 0,
+    .encode = encode_line,
+    .frame = frame_line,
+    .ping = BYTES_LITERAL(FAKE_PING "\n"),
+    .visible_ping = BYTES_LITERAL(FAKE_VISIBLE_PING "\n"),
+};
+
+static const struct form quotes_form = {
+    .index = 1,
+    .encode = encode_quote,
+    .frame = frame_quote,
+    .ping = BYTES_LITERAL("> " FAKE_PING "\n"),
+    .visible_ping = BYTES_LITERAL("> " FAKE_VISIBLE_PING "\n"),
+};
+
+/* --- The socket ---------------------------------------------------------------------------------------- */
+
+static void send_some(struct fake_client *client) {
+    size_t len = client->stuck.len < client->takes ? client->stuck.len : client->takes;
+    buf_append(&client->heard, client->stuck.data, len);
+    buf_consume(&client->stuck, len);
+}
+
+static enum write_result on_write(void *carrier, struct bytes bytes) {
+    struct fake_client *client = carrier;
+    assert_true(bytes.len > 0);
+    assert_int_equal(client->stuck.len, 0);
+    assert_false(client->is_dead);
+    assert_false(client->is_closed);
+    client->writes++;
+    if (client->writes == client->fails_at) {
+        client->is_dead = true;
+        return WRITE_FAILED;
+    }
+    buf_append_bytes(&client->stuck, bytes);
+    send_some(client);
+    return client->stuck.len > 0 ? WRITE_CONGESTED : WRITE_DONE;
+}
+
+static void on_close(void *carrier, enum close_reason reason) {
+    struct fake_client *client = carrier;
+    assert_false(client->is_closed);
+    client->is_closed = true;
+    client->reason = reason;
+}
+
+static void on_describe_peer(void *carrier, struct buf *out) {
+    (void)carrier;
+    buf_append_text(out, "test:0");
+}
+
+const struct transport fake_lines = {
+    .name = "lines",
+    .kind = TRANSPORT_WEBSOCKET,
+    .form = &lines_form,
+    .write = on_write,
+    .close = on_close,
+    .describe_peer = on_describe_peer,
+};
+
+const struct transport fake_quotes = {
+    .name = "quotes",
+    .kind = TRANSPORT_SSE,
+    .form = &quotes_form,
+    .write = on_write,
+    .close = on_close,
+    .describe_peer = on_describe_peer,
+};
+
+/* --- What the test calls ------------------------------------------------------------------------------- */
+
+void fake_client_open(struct fake_client *client, struct hub *hub, const struct transport *transport) {
+    *client = (struct fake_client){.takes = SIZE_MAX};
+    buf_init(&client->heard, 0);
+    buf_init(&client->stuck, 0);
+    client->session = session_create(hub, transport, &native_protocol, client);
+}
+
+void fake_client_finish(struct fake_client *client) {
+    fake_client_hang_up(client);
+    buf_finish(&client->heard);
+    buf_finish(&client->stuck);
+}
+
+void fake_client_say(struct fake_client *client, const char *text) {
+    /* Memory of exactly its size shows a read behind its end. */
+    size_t len = strlen(text);
+    char *copy = xmalloc(len);
+    memcpy(copy, text, len);
+    session_receive(client->session, bytes_make(copy, len));
+    free(copy);
+}
+
+void fake_client_hang_up(struct fake_client *client) {
+    struct session *session = client->session;
+    client->session = NULL;
+    if (session != NULL)
+        session_on_closed(session, CLOSE_PEER);
+}
+
+bool fake_client_pump(struct fake_client *client) {
+    if (client->stuck.len == 0)
+        return false;
+    send_some(client);
+    if (client->stuck.len == 0 && client->session != NULL)
+        session_on_writable(client->session);
+    return client->stuck.len > 0;
+}
+
+bool fake_client_read(struct fake_client *client, struct bytes *line) {
+    struct bytes rest = bytes_skip(buf_bytes(&client->heard), client->read);
+    const char *end = rest.len > 0 ? memchr(rest.data, '\n', rest.len) : NULL;
+    if (end == NULL)
+        return false;
+    *line = bytes_make(rest.data, (size_t)(end - rest.data));
+    client->read += line->len + 1;
+    return true;
+}
+
+void fake_client_hears_at(struct fake_client *client, const char *line, const char *file, int at) {
+    struct bytes found = BYTES_LITERAL("");
+    fake_client_read(client, &found);
+    char *copy = xstrndup(found.data, found.len);
+    _assert_string_equal(copy, line, file, at);
+    free(copy);
+}

@@ -1,0 +1,38 @@
+/* A node in a test: a hub with a fake clock and a fake broker, and the turns of its loop. */
+#ifndef FAKE_NODE_H
+#define FAKE_NODE_H
+
+#include "gateway/config.h"
+#include "gateway/core/hub.h"
+#include "tests/fake/fake_broker.h"
+#include "tests/fake/fake_client.h"
+#include "tests/fake/fake_clock.h"
+
+enum { FAKE_NAMESPACES = 4 };
+
+struct fake_node {
+    struct fake_clock clock;
+    struct fake_broker broker;
+    /* Clients may publish everywhere but in "closed:"; "oldest:" drops the oldest message, "latest:" keeps
+     * the latest, the others disconnect. No pings and no idle time unless a test asks for them. */
+    struct namespace_config namespaces[FAKE_NAMESPACES];
+    struct config config;
+    struct metrics metrics;
+    struct hub *hub;
+};
+
+struct fake_node *fake_node_create(void);
+void fake_node_destroy(struct fake_node *node); /* Every client has hung up. */
+
+/* The turn ends, and the ones after it as long as there is more to send. */
+void fake_node_turn(struct fake_node *node);
+
+/* Time passes, and the turn after it. */
+void fake_node_pass(struct fake_node *node, uint64_t ms);
+
+/* A client that is subscribed to `channel`, has been told so and has read it; NULL: to none. */
+void fake_node_join(struct fake_node *node, struct fake_client *client, const char *channel);
+/* The same for one more channel. */
+void fake_node_subscribe(struct fake_node *node, struct fake_client *client, const char *channel);
+
+#endif
