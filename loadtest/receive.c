@@ -102,7 +102,7 @@ static void hear_line(struct swarm *swarm, struct subscriber *subscriber, struct
     buf_init(&answer, 0);
     enum verdict verdict = swarm->options->peer->hear(&answer, &dialogue, line);
     if (answer.len > 0 && subscriber->transport == TRANSPORT_WS)
-        subscriber_send(swarm, subscriber, buf_bytes(&answer));
+        subscriber_send(subscriber, buf_bytes(&answer));
     buf_finish(&answer);
     switch (verdict) {
     case VERDICT_NONE:
@@ -187,11 +187,11 @@ static bool take_data_frame(struct swarm *swarm, struct subscriber *subscriber,
     return true;
 }
 
-static void answer_ping(struct swarm *swarm, struct subscriber *subscriber, struct bytes payload) {
+static void answer_ping(struct subscriber *subscriber, struct bytes payload) {
     struct buf pong;
     buf_init(&pong, 0);
     ws_append_frame(&pong, WS_PONG, payload);
-    subscriber_send(swarm, subscriber, buf_bytes(&pong));
+    subscriber_send(subscriber, buf_bytes(&pong));
     buf_finish(&pong);
 }
 
@@ -212,7 +212,7 @@ static size_t take_frames(struct swarm *swarm, struct subscriber *subscriber, st
         }
         total += used;
         if (frame.opcode == WS_PING) {
-            answer_ping(swarm, subscriber, frame.payload);
+            answer_ping(subscriber, frame.payload);
         } else if (frame.opcode == WS_CLOSE) {
             swarm->counts->last_close_code = ws_close_code(frame.payload);
             subscriber_fail(swarm, subscriber, FAILURE_CLOSED);
@@ -318,7 +318,7 @@ static size_t take_head(struct swarm *swarm, struct subscriber *subscriber, stru
         swarm->options->peer->greet(&greeting, &dialogue);
         subscriber->state = SUBSCRIBER_GREETING;
         if (greeting.len > 0)
-            subscriber_send(swarm, subscriber, buf_bytes(&greeting));
+            subscriber_send(subscriber, buf_bytes(&greeting));
         buf_finish(&greeting);
         if (swarm->options->peer->is_live_at_once)
             subscriber_confirm(swarm, subscriber, VERDICT_SUBSCRIBED);

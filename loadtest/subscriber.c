@@ -31,8 +31,9 @@ static bool is_under_way(const struct subscriber *subscriber) {
 static uint32_t events_wanted(const struct subscriber *subscriber) {
     if (subscriber->is_slow && subscriber->state == SUBSCRIBER_LIVE)
         return EPOLLRDHUP;
-    /* Edge triggered: a level would be asked for again after each read, a tenth of our whole cost. */
-    return EPOLLIN | EPOLLRDHUP | EPOLLET;
+    /* Edge triggered: a level would be asked for again after each read, a tenth of our whole cost. An edge of
+     * writability comes only after a short write, so it may stay asked for. */
+    return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 }
 
 static void watch(struct swarm *swarm, struct subscriber *subscriber, int operation, uint32_t events) {
@@ -110,7 +111,7 @@ void subscriber_begin(struct swarm *swarm, struct subscriber *subscriber) {
     }
     subscriber->state = SUBSCRIBER_CONNECTING;
     swarm->counts->under_way++;
-    watch(swarm, subscriber, EPOLL_CTL_ADD, events_wanted(subscriber) | EPOLLOUT);
+    watch(swarm, subscriber, EPOLL_CTL_ADD, events_wanted(subscriber));
 }
 
 static void append_subscribe_path(struct buf *out, const struct swarm *swarm,
@@ -167,11 +168,11 @@ void subscriber_request(struct swarm *swarm, struct subscriber *subscriber) {
         buf_printf(&request, "Accept: %s\r\n", accept_type((enum transport)subscriber->transport));
     }
     buf_append_text(&request, "\r\n");
-    subscriber_send(swarm, subscriber, buf_bytes(&request));
+    subscriber_send(subscriber, buf_bytes(&request));
     buf_finish(&request);
 }
 
-void subscriber_send(struct swarm *swarm, struct subscriber *subscriber, struct bytes bytes) {
+void subscriber_send(struct subscriber *subscriber, struct bytes bytes) {
     if (subscriber->out.len == 0) {
         ssize_t sent = send(subscriber->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
         if (sent == (ssize_t)bytes.len)
@@ -179,38 +180,36 @@ void subscriber_send(struct swarm *swarm, struct subscriber *subscriber, struct 
         if (sent < 0 && errno != EAGAIN)
             return; /* The end of the connection is seen when it is read. */
         bytes = bytes_skip(bytes, sent < 0 ? 0 : (size_t)sent);
-        watch(swarm, subscriber, EPOLL_CTL_MOD, events_wanted(subscriber) | EPOLLOUT);
     }
     buf_append_bytes(&subscriber->out, bytes);
 }
 
-void subscriber_on_writable(struct swarm *swarm, struct subscriber *subscriber) {
-    if (subscriber->state == SUBSCRIBER_CONNECTING) {
-        int error = 0;
-        socklen_t len = sizeof error;
-        getsockopt(subscriber->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-        if (error != 0) {
-            snprintf(swarm->counts->last_error, sizeof swarm->counts->last_error, "connect: %s",
-                     strerror(error));
-            subscriber_fail(swarm, subscriber, FAILURE_CONNECT);
-            return;
-        }
-        watch(swarm, subscriber, EPOLL_CTL_MOD, events_wanted(subscriber));
-        subscriber->state = SUBSCRIBER_HEAD;
-        subscriber_request(swarm, subscriber);
-        /* A poll that continues from a cursor is answered when there is news: it misses nothing from now on.
-         */
-        if (subscriber->transport == TRANSPORT_LONGPOLL && subscriber->cursor.len > 0)
-            subscriber_go_live(swarm, subscriber);
+static void on_connected(struct swarm *swarm, struct subscriber *subscriber) {
+    subscriber->state = SUBSCRIBER_HEAD;
+    subscriber_request(swarm, subscriber);
+    /* A poll that continues from a cursor is answered when there is news: it misses nothing from now on. */
+    if (subscriber->transport == TRANSPORT_LONGPOLL && subscriber->cursor.len > 0)
+        subscriber_go_live(swarm, subscriber);
+}
+
+void subscriber_on_connect(struct swarm *swarm, struct subscriber *subscriber, bool is_error) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (!is_error) {
+        on_connected(swarm, subscriber);
         return;
     }
+    getsockopt(subscriber->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    snprintf(swarm->counts->last_error, sizeof swarm->counts->last_error, "connect: %s", strerror(error));
+    subscriber_fail(swarm, subscriber, FAILURE_CONNECT);
+}
+
+void subscriber_on_writable(struct subscriber *subscriber) {
     ssize_t sent = send(subscriber->fd, subscriber->out.data, subscriber->out.len, MSG_NOSIGNAL);
     if (sent > 0)
         buf_consume(&subscriber->out, (size_t)sent);
-    if (subscriber->out.len == 0) {
+    if (subscriber->out.len == 0)
         buf_finish(&subscriber->out);
-        watch(swarm, subscriber, EPOLL_CTL_MOD, events_wanted(subscriber));
-    }
 }
 
 void subscriber_go_live(struct swarm *swarm, struct subscriber *subscriber) {

@@ -66,9 +66,11 @@ struct swarm {
 
 void subscriber_enqueue(struct swarm *swarm, struct subscriber *subscriber);
 void subscriber_begin(struct swarm *swarm, struct subscriber *subscriber);
-void subscriber_on_writable(struct swarm *swarm, struct subscriber *subscriber);
+/* connect() has come to its end. */
+void subscriber_on_connect(struct swarm *swarm, struct subscriber *subscriber, bool is_error);
+void subscriber_on_writable(struct subscriber *subscriber);
 /* Sends what stands in `bytes`, keeping what the socket does not take. */
-void subscriber_send(struct swarm *swarm, struct subscriber *subscriber, struct bytes bytes);
+void subscriber_send(struct subscriber *subscriber, struct bytes bytes);
 void subscriber_go_live(struct swarm *swarm, struct subscriber *subscriber);
 /* One subscription was confirmed. */
 void subscriber_confirm(struct swarm *swarm, struct subscriber *subscriber, enum verdict verdict);

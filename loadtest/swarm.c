@@ -15,7 +15,8 @@
 enum {
     EVENTS_PER_TURN = 1024,
     RECEIVE_BYTES = 256 << 10,
-    TICK_MS = 10,        /* How often orders and timers are looked at. */
+    TICK_MS = 10,        /* How often orders are looked at. */
+    TIMERS_MS = 100,     /* How often timeouts and retries are: it walks all subscribers. */
     BEGINS_PER_TURN = 64 /* Connects begun before what is there already is served again. */
 };
 
@@ -60,7 +61,7 @@ static void on_event(struct swarm *swarm, struct subscriber *subscriber, uint32_
         return; /* Ended by an earlier event of this turn. */
     if (subscriber->state == SUBSCRIBER_CONNECTING) {
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-            subscriber_on_writable(swarm, subscriber);
+            subscriber_on_connect(swarm, subscriber, (events & (EPOLLERR | EPOLLHUP)) != 0);
         return;
     }
     if (subscriber->is_slow && subscriber->state == SUBSCRIBER_LIVE &&
@@ -69,7 +70,7 @@ static void on_event(struct swarm *swarm, struct subscriber *subscriber, uint32_
         return;
     }
     if (events & EPOLLOUT && subscriber->out.len > 0)
-        subscriber_on_writable(swarm, subscriber);
+        subscriber_on_writable(subscriber);
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
         subscriber_drain(swarm, subscriber, (events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) != 0);
 }
@@ -91,9 +92,9 @@ static void check_timers(struct swarm *swarm) {
     }
 }
 
-/* What the slow ones read, if anything: their share of a second, ten times a second. */
+/* What the slow ones read, if anything: their share since the last time. */
 static void read_slowly(struct swarm *swarm) {
-    uint32_t bytes = swarm->options->slow_bytes_per_second / 10;
+    uint32_t bytes = swarm->options->slow_bytes_per_second / (1000 / TIMERS_MS);
     for (uint32_t i = 0; bytes > 0 && i < swarm->count && swarm->subscribers[i].is_slow; i++) {
         struct subscriber *subscriber = &swarm->subscribers[i];
         if (subscriber->state == SUBSCRIBER_LIVE)
@@ -136,7 +137,7 @@ static void serve(struct swarm *swarm) {
     struct board_orders *orders = &swarm->board->orders;
     unsigned cuts = 0;
     uint64_t next_tick_ns = 0;
-    uint64_t next_slow_ns = 0;
+    uint64_t next_timers_ns = 0;
     struct epoll_event events[EVENTS_PER_TURN];
     while (!atomic_load(&orders->finish)) {
         bool may_connect = atomic_load(&orders->connect);
@@ -154,9 +155,9 @@ static void serve(struct swarm *swarm) {
         swarm->counts->cpu_ns = cpu_ns();
         swarm->measure_from_ns = atomic_load(&orders->measure_from_ns);
         swarm->measure_until_ns = atomic_load(&orders->measure_until_ns);
-        check_timers(swarm);
-        if (now_ns >= next_slow_ns) {
-            next_slow_ns = now_ns + 100 * UINT64_C(1000000);
+        if (now_ns >= next_timers_ns) {
+            next_timers_ns = now_ns + TIMERS_MS * UINT64_C(1000000);
+            check_timers(swarm);
             read_slowly(swarm);
         }
         if (atomic_load(&orders->cut) != cuts) {
