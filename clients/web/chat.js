@@ -17,7 +17,7 @@ const text = byId('text');
 const nameField = byId('name');
 
 const query = new URLSearchParams(location.search);
-const rooms = new Map(); // By name: { name, entries, unread }
+const rooms = new Map(); // By name: { name, entries, unread, ready }
 let current;
 let unseen = 0; // While the page is out of sight.
 
@@ -49,6 +49,8 @@ nameField.addEventListener('change', () => {
 
 let wasConnected = false;
 const client = createClient((state, { node }) => {
+    for (const room of rooms.values()) room.ready = false;
+    drawReadiness();
     if (state === 'connected') {
         if (wasConnected) note(current, `Connected again, to ${node}.`);
         wasConnected = true;
@@ -151,13 +153,22 @@ function send(entry) {
     );
 }
 
+// Whether the messages shown are all there are, for those who cannot see the status.
+function drawReadiness() {
+    log.setAttribute('aria-busy', String(!current.ready || client.state !== 'connected'));
+}
+
 function openRoom(name) {
     if (rooms.has(name)) return;
-    const room = { name, entries: [], unread: 0 };
+    const room = { name, entries: [], unread: 0, ready: false };
     rooms.set(name, room);
     client.subscribe(`chat:${name}`, {
         last: 50,
         onMessage: (data) => received(room, data),
+        onSubscribed: () => {
+            room.ready = true;
+            drawReadiness();
+        },
         onGap: () => note(room, 'Messages may be missing here.', true),
         onError: ({ message }) => note(room, message, true),
     });
@@ -175,6 +186,7 @@ function enterRoom(name) {
         list.querySelector('code').textContent = `redis-cli PUBLISH chat:${name} '{"text":"hi"}'`;
     }
     scrollToEnd();
+    drawReadiness();
     drawRooms();
     drawTitle();
     const url = new URL(location.href);

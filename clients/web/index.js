@@ -31,6 +31,7 @@ function show(...content) {
 }
 
 client.subscribe('demo:hello', {
+    onSubscribed: () => heard.setAttribute('aria-busy', 'false'),
     onMessage: (data) => {
         show(plainText(data));
         sparks();

@@ -62,6 +62,7 @@ function onEvent(data) {
 
 client.subscribe('live:match', {
     last: 30,
+    onSubscribed: () => relay.setAttribute('aria-busy', 'false'),
     onMessage: onEvent,
     onGap: () => addEvent('gap', '', '…', 'Some events may be missing here.'),
     onError: ({ message }) => addEvent('gap', '', '!', message),
@@ -150,7 +151,11 @@ setInterval(() => {
     byId('rate').textContent = (arrivals.length / 3).toFixed(1);
 }, 500);
 
-client.subscribe('live:price', { last: POINTS_MAX, onMessage: onPrice });
+client.subscribe('live:price', {
+    last: POINTS_MAX,
+    onSubscribed: () => byId('chart').setAttribute('aria-busy', 'false'),
+    onMessage: onPrice,
+});
 client.connect();
 
 // The match that this page makes up.

@@ -17,7 +17,7 @@ export const binary = path.resolve(root, process.env.FANTAIL_BINARY ?? 'build/de
 const SANITIZER_REPORT = /(ERROR: (Address|Leak)Sanitizer|runtime error:).*/;
 
 export class Gateway {
-    // `t` is a test context, or `{ after }` of node:test for a whole file. `redis` is a Redis of lib/redis.mjs or
+    // `t` is a test context, or wholeFile() of lib/file.mjs. `redis` is a Redis of lib/redis.mjs or
     // a URL; without it the broker is the memory one. `config` is the text of a config file, instead of which or
     // with which `dev` opens everything. `env` are further FANTAIL_... settings.
     static async start(t, { dev, config, redis, workers, node, env = {}, port, adminPort } = {}) {
@@ -40,6 +40,8 @@ export class Gateway {
             ...(redis ? { FANTAIL_BROKER: 'redis', FANTAIL_REDIS_URL: redis.url ?? redis } : {}),
             ...(workers !== undefined ? { FANTAIL_WORKERS: String(workers) } : {}),
             ...(node !== undefined ? { FANTAIL_NODE: node } : {}),
+            // Where the drain is not what is tested, nobody wants to wait for it.
+            ...(config?.includes('drain_seconds') ? {} : { FANTAIL_DRAIN_SECONDS: '1' }),
             ...env,
         };
         t.after(() => gateway.finish());

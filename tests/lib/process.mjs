@@ -8,6 +8,7 @@ const OUTPUT_MAX = 4 * 1024 * 1024; // Characters kept of each process; the olde
 const running = new Set();
 
 function killGroup(pid, signal) {
+    if (pid === undefined) return; // It could not be started.
     try {
         process.kill(-pid, signal);
     } catch (error) {

@@ -25,7 +25,7 @@ function answersPing(port, password) {
 }
 
 export class Redis {
-    // `t` is a test context, or `{ after }` of node:test for a whole file. `args` are further redis-server
+    // `t` is a test context, or wholeFile() of lib/file.mjs. `args` are further redis-server
     // options, e.g. ['--appendonly', 'yes', '--appendfsync', 'always']; without them nothing is kept on disk.
     static async start(t, { port, args = [], password } = {}) {
         const redis = new Redis();

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import path from 'node:path';
+import test, { before } from 'node:test';
+
+import { Browser, DESKTOP, PHONE, fitsItsWidth, screenshot } from '../lib/browser.mjs';
+import { wholeFile } from '../lib/file.mjs';
+import { Gateway, root } from '../lib/gateway.mjs';
+import { Redis } from '../lib/redis.mjs';
+import { Chat } from './pages.mjs';
+
+const file = wholeFile();
+let redis;
+let gateway;
+let browser;
+
+before(async () => {
+    redis = await Redis.start(file);
+    gateway = await Gateway.start(file, { dev: true, redis, node: 'n1' });
+    browser = await Browser.start(file);
+});
+
+async function join(options, viewport = DESKTOP, where = gateway) {
+    const page = await browser.page(viewport);
+    return (await Chat.open(page, where, options)).connected();
+}
+
+test('two pages chat with each other, and see who wrote when', async () => {
+    const kea = await join({ room: 'talk', name: 'Merry Kea' });
+    const tui = await join({ room: 'talk', name: 'Quiet Tui' }, PHONE);
+    await kea.say('Morning! Anyone else up?');
+    await tui.sees('Morning! Anyone else up?');
+    await tui.say('Just got in. Is this the lobby?');
+    await tui.say('The one with the biscuits, I mean');
+    await kea.sees('The one with the biscuits, I mean');
+    await kea.say('The very one. They are by the window, and I would be quick about it: the weka has been eyeing them since seven.');
+    await tui.sees('The very one.');
+    await kea.sees('The very one.');
+
+    const heard = tui.message('Morning!');
+    assert.equal(await heard.locator('.by b').textContent(), 'Merry Kea');
+    assert.match(await heard.locator('.by time').textContent(), /\d\d:\d\d/);
+    assert.equal(await heard.locator('.you').count(), 0);
+    assert.equal(await kea.message('Morning!').locator('.you').count(), 1);
+    assert.deepEqual(await kea.texts(), await tui.texts());
+    assert.equal((await kea.texts()).length, 4, 'the echo of an own message is not a second one');
+
+    await screenshot(kea.page, 'chat');
+    await screenshot(tui.page, 'chat-phone-dark');
+    assert.ok(await fitsItsWidth(tui.page));
+    assert.deepEqual([...kea.page.complaints, ...tui.page.complaints], []);
+});
+
+test('redis-cli PUBLISH shows up, whatever it says, as text', async () => {
+    const chat = await join({ room: 'shell' });
+    await screenshot(chat.page, 'chat-empty');
+    assert.match(await chat.page.locator('.empty code').textContent(), /^redis-cli PUBLISH chat:shell /);
+    const markup = '<img src=x onerror="document.title=1"><b>bold</b>';
+    await redis.publish('chat:shell', '{"text":"hi"}');
+    await redis.publish('chat:shell', 'just words');
+    await redis.publish('chat:shell', '[1, 2]');
+    await redis.publish('chat:shell', 'null');
+    await redis.publish('chat:shell', JSON.stringify({ name: markup, text: markup }));
+    await redis.publish('chat:shell', JSON.stringify({ name: { a: 1 }, text: 7, at: 'never' }));
+    await chat.sees('{"name":{"a":1},"text":7,"at":"never"}');
+    assert.deepEqual((await chat.texts()).slice(0, 5), ['hi', 'just words', '[1,2]', 'null', markup]);
+    assert.equal(await chat.message(markup).locator('.by b').textContent(), markup);
+    assert.equal(await chat.page.locator('.message img, .message .body b').count(), 0);
+    assert.deepEqual(chat.page.complaints, []);
+});
+
+test('rooms are apart; what is unread elsewhere is counted, also in the title', async () => {
+    const chat = await join({ room: 'music', name: 'Counter' });
+    await chat.page.locator('#rooms button', { hasText: 'lobby' }).click();
+    await redis.publish('chat:music', '{"name":"Ruru","text":"anyone for jazz?"}');
+    await redis.publish('chat:music', '{"name":"Ruru","text":"or waiata?"}');
+    const music = chat.page.locator('#rooms button', { hasText: 'music' });
+    await music.locator('.badge', { hasText: '2' }).waitFor();
+    assert.deepEqual(await chat.texts(), []);
+
+    await chat.page.evaluate(() => Object.defineProperty(document, 'hidden', { value: true, configurable: true }));
+    await redis.publish('chat:music', '{"name":"Ruru","text":"both then"}');
+    await chat.page.waitForFunction(() => document.title.startsWith('(1) '));
+    await chat.page.evaluate(() => {
+        delete document.hidden;
+        document.dispatchEvent(new Event('visibilitychange'));
+    });
+    await chat.page.waitForFunction(() => document.title.startsWith('#lobby'));
+
+    await music.click();
+    assert.deepEqual(await chat.texts(), ['anyone for jazz?', 'or waiata?', 'both then']);
+    assert.equal(await chat.page.locator('.badge').count(), 0);
+    assert.match(chat.page.url(), /room=music/);
+
+    await chat.page.fill('#room', 'Garden {Party}');
+    await chat.page.press('#room', 'Enter');
+    await chat.page.waitForURL(/room=garden-party-/);
+    await chat.say('in the garden');
+    await chat.sees('in the garden');
+});
+
+test('a gateway that is killed and started again: the page says so, and goes on', async (t) => {
+    const other = await Gateway.start(t, { dev: true, redis, node: 'n9' });
+    const chat = await join({ room: 'outage', name: 'Patient' }, DESKTOP, other);
+    await chat.say('before');
+    await chat.sees('before');
+    await other.kill();
+    await chat.reconnecting();
+    await chat.say('written while away');
+    await screenshot(chat.page, 'chat-reconnecting');
+    await redis.publish('chat:outage', '{"text":"missed"}');
+    await other.run();
+    await chat.connected('n9');
+    await chat.seesNote('Connected again');
+    await chat.seesNote('Messages may be missing here');
+    await redis.publish('chat:outage', '{"text":"after"}');
+    await chat.sees('after');
+    await chat.sees('written while away');
+    await screenshot(chat.page, 'chat-back');
+});
+
+test('a node that drains sends its page to another one, and nothing is felt', async (t) => {
+    // What a load balancer does, reduced to one connection at a time: towards whoever is there.
+    const nodes = [
+        await Gateway.start(t, { dev: true, redis, node: 'first' }),
+        await Gateway.start(t, { dev: true, redis, node: 'second' }),
+    ];
+    const { default: net } = await import('node:net');
+    const balancer = net.createServer((socket) => {
+        const onward = net.connect(nodes[0].port, '127.0.0.1');
+        for (const [from, to] of [[socket, onward], [onward, socket]]) {
+            from.pipe(to);
+            from.on('error', () => to.destroy());
+        }
+    });
+    await new Promise((resolve) => balancer.listen(0, '127.0.0.1', resolve));
+    t.after(() => balancer.close());
+    const chat = await join({ room: 'moving' }, DESKTOP, { url: `http://127.0.0.1:${balancer.address().port}` });
+    await chat.connected('first');
+    const [draining] = nodes.splice(0, 1);
+    const stopped = draining.stop({ timeoutMs: 20_000 });
+    await chat.connected('second');
+    await redis.publish('chat:moving', '{"text":"welcome over here"}');
+    await chat.sees('welcome over here');
+    await chat.page.close();
+    await stopped;
+});
+
+test('a message that may not be published stays, marked, with the reason', async (t) => {
+    const strict = await Gateway.start(t, { redis, config: `static_dir = "${path.join(root, 'clients/web')}";` });
+    const chat = await join({ room: 'lobby' }, DESKTOP, strict);
+    await chat.say('may I?');
+    await chat.page.locator('.message .failed', { hasText: 'Clients may not publish' }).waitFor();
+    await chat.page.locator('.failed button', { hasText: 'Send again' }).waitFor();
+});
+
+test('a page of another origin is refused, until that is listed', async (t) => {
+    const server = http.createServer((request, response) => {
+        response.setHeader('Content-Type', 'text/html');
+        response.end('<!doctype html><title>elsewhere</title>');
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => server.close());
+    const origin = `http://127.0.0.1:${server.address().port}`;
+    const page = await browser.page();
+    await page.goto(origin);
+    const outcome = (target) =>
+        page.evaluate(
+            (url) =>
+                new Promise((resolve) => {
+                    const socket = new WebSocket(url, 'fantail.v1');
+                    socket.onopen = () => resolve('open');
+                    socket.onclose = ({ code }) => resolve(`closed ${code}`);
+                }),
+            `${target.wsUrl}/v1/ws`,
+        );
+    const own = await Gateway.start(t, { config: 'broker = "memory";' });
+    assert.equal(await outcome(own), 'closed 1006');
+    const listing = await Gateway.start(t, { config: `broker = "memory"; origins = [ "${origin}" ];` });
+    assert.equal(await outcome(listing), 'open');
+});
