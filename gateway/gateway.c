@@ -63,8 +63,7 @@ static void stop(struct worker *worker, int status) {
     loop_stop(&worker->loop);
 }
 
-/* --- Configuration ----------------------------------------------------------------------------------------
- */
+/* --- Configuration --------------------------------------------------------------------------- */
 
 static struct config *read_config(struct worker *worker, const json_t *message) {
     const json_t *text = json_object_get(message, "config");
@@ -88,6 +87,7 @@ static bool start(struct worker *worker) {
         .generation = (uint32_t)random(),
         .now_ms = loop_clock,
         .now_context = &worker->loop,
+        .wall_ms = clock_wall_ms,
     };
     struct buf name;
     buf_init(&name, 0);
@@ -110,7 +110,8 @@ static bool start(struct worker *worker) {
         return false;
     hub_set_broker(worker->hub, worker->broker);
 
-    worker->site = (struct public_site){.config = config, .hub = worker->hub, .metrics = worker->metrics};
+    worker->site = (struct public_site){
+        .config = config, .hub = worker->hub, .loop = &worker->loop, .metrics = worker->metrics};
     struct server_options server = {
         .loop = &worker->loop,
         .config = config,
@@ -170,8 +171,7 @@ static void on_reload(struct worker *worker, const json_t *message) {
     log_info("gateway", "configuration reloaded");
 }
 
-/* --- Draining ---------------------------------------------------------------------------------------------
- */
+/* --- Draining -------------------------------------------------------------------------------- */
 
 static void on_drain_check(struct wheel_timer *timer, uint64_t now_ms) {
     struct worker *worker = list_entry(timer, struct worker, drain);
@@ -197,8 +197,7 @@ static void on_drain(struct worker *worker, const json_t *message) {
     wheel_arm(&worker->loop.wheel, &worker->drain, now_ms);
 }
 
-/* --- The master -------------------------------------------------------------------------------------------
- */
+/* --- The master ------------------------------------------------------------------------------ */
 
 struct answer {
     struct worker *worker;

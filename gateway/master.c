@@ -67,8 +67,7 @@ struct master {
     int status;
 };
 
-/* --- Workers
- * ------------------------------------------------------------------------------------------------ */
+/* --- Workers --------------------------------------------------------------------------------- */
 
 static void start_worker(struct worker_process *worker);
 static void on_worker_reply(void *context, json_t *message);
@@ -196,8 +195,7 @@ static int create_workers(struct master *master) {
     return 0;
 }
 
-/* --- The admin port
- * ------------------------------------------------------------------------------------------ */
+/* --- The admin port -------------------------------------------------------------------------- */
 
 static const char *why_not_ready(void *context) {
     const struct master *master = context;
@@ -359,8 +357,7 @@ static bool start_admin(struct master *master) {
     return master->server != NULL;
 }
 
-/* --- Configuration and signals
- * -------------------------------------------------------------------------------- */
+/* --- Configuration and signals --------------------------------------------------------------- */
 
 static struct config *read_config(struct master *master, struct buf *text, struct buf *errors) {
     const struct config_options options = {
@@ -460,8 +457,7 @@ static void watch_signals(struct master *master) {
     }
 }
 
-/* --- Life
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Life ------------------------------------------------------------------------------------ */
 
 static void raise_fd_limit(void) {
     struct rlimit limit;

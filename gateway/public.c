@@ -7,6 +7,7 @@
 #include "gateway/core/origin.h"
 #include "gateway/core/session.h"
 #include "gateway/protocol/native.h"
+#include "gateway/subscribe.h"
 #include "gateway/transport/static.h"
 #include "gateway/transport/websocket.h"
 
@@ -26,8 +27,7 @@ static bool may_connect(const struct request *request, const struct public_site 
     return may;
 }
 
-/* --- WebSockets --------------------------------------------------------------------------------------------
- */
+/* --- WebSockets ------------------------------------------------------------------------------ */
 
 static enum error may_upgrade(struct request *request, void *context) {
     struct buf origin;
@@ -37,61 +37,24 @@ static enum error may_upgrade(struct request *request, void *context) {
     return may ? ERR_OK : ERR_ORIGIN_FORBIDDEN;
 }
 
-/* The channels that the URL named, kept until the WebSocket is open. */
-struct wanted {
-    size_t len;
-    char names[]; /* Each a length byte and a name. */
-};
-
-static enum error may_subscribe(struct request *request, void *context) {
-    struct public_site *site = context;
-    struct buf names, name;
+static enum error may_upgrade_subscribe(struct request *request, void *context) {
     enum error error = may_upgrade(request, context);
-    buf_init(&names, 0);
-    buf_init(&name, 0);
-    for (unsigned i = 0; error == ERR_OK; i++) {
-        buf_clear(&name);
-        if (!request_query(request, "channel", i, &name)) {
-            error = i == 0 ? ERR_CHANNEL_INVALID : ERR_OK;
-            break;
-        }
-        if (!channel_name_is_valid(buf_bytes(&name)))
-            error = ERR_CHANNEL_INVALID;
-        else if (i == site->config->limits.channels_per_session)
-            error = ERR_CHANNEL_LIMIT;
-        buf_append_char(&names, (char)name.len);
-        buf_append_bytes(&names, buf_bytes(&name));
-    }
-    if (error == ERR_OK) {
-        struct wanted *wanted = xmalloc(sizeof *wanted + names.len);
-        wanted->len = names.len;
-        memcpy(wanted->names, names.data, names.len);
-        connection_set_data(request->connection, wanted);
-    }
-    buf_finish(&names);
-    buf_finish(&name);
-    return error;
+    return error == ERR_OK ? subscribe_may_upgrade(request, context) : error;
 }
 
 void public_on_websocket(struct connection *connection, void *context) {
     struct public_site *site = context;
-    struct session *session = session_create(site->hub, &websocket_transport, &native_protocol, connection);
-    struct wanted *wanted = connection_data(connection);
+    struct session_options options = {
+        .transport = &websocket_transport,
+        .protocol = &native_protocol,
+        .carrier = connection,
+    };
+    struct session *session = session_create(site->hub, &options);
     websocket_attach(connection, session);
-    for (size_t at = 0; wanted != NULL && at < wanted->len;) {
-        size_t len = (unsigned char)wanted->names[at];
-        struct command command = {
-            .kind = COMMAND_SUBSCRIBE,
-            .channel = bytes_make(wanted->names + at + 1, len),
-        };
-        session_execute(session, &command);
-        at += 1 + len;
-    }
-    connection_set_data(connection, NULL);
+    subscribe_on_websocket(connection, session);
 }
 
-/* --- Publishing
- * ---------------------------------------------------------------------------------------------- */
+/* --- Publishing ------------------------------------------------------------------------------ */
 
 /* A publish that waits for the broker. */
 struct publishing {
@@ -106,12 +69,21 @@ static void on_publisher_gone(void *arg) {
 
 static void on_published(void *arg, enum error error, const struct position *id) {
     struct publishing *publishing = arg;
-    (void)id;
+    struct buf body;
+    buf_init(&body, 0);
+    buf_append_text(&body, "{\"ok\":true");
+    if (id != NULL) {
+        buf_append_text(&body, ",\"id\":\"");
+        position_append(id, &body);
+        buf_append_char(&body, '"');
+    }
+    buf_append_text(&body, "}\n");
     if (publishing->exchange != NULL && error != ERR_OK)
         exchange_reply_error(publishing->exchange, error, publishing->headers.data);
     else if (publishing->exchange != NULL)
         exchange_reply(publishing->exchange, 200, "application/json", publishing->headers.data,
-                       BYTES_LITERAL("{\"ok\":true}\n"));
+                       buf_bytes(&body));
+    buf_finish(&body);
     buf_finish(&publishing->headers);
     free(publishing);
 }
@@ -144,23 +116,52 @@ static enum error check_publish(struct exchange *exchange, struct public_site *s
                : ERR_RATE_LIMITED;
 }
 
+/* Text, JSON and bytes are what payloads are; what a form sends would arrive in an envelope nobody opens. */
+static enum error check_content_type(const struct exchange *exchange) {
+    struct buf type;
+    enum error error = ERR_OK;
+    buf_init(&type, HEADER_BYTES_MAX);
+    request_header(exchange_request(exchange), HEADER_CONTENT_TYPE, &type);
+    if (bytes_start_with(buf_bytes(&type), BYTES_LITERAL("multipart/")))
+        error = ERR_MEDIA_TYPE;
+    else if (bytes_start_with(buf_bytes(&type), BYTES_LITERAL("application/json")) &&
+             !native_is_json(exchange_body(exchange)))
+        error = ERR_BODY_NOT_JSON;
+    buf_finish(&type);
+    return error;
+}
+
 static void publish(struct exchange *exchange, struct public_site *site, struct bytes origin) {
     struct publishing *publishing = xcalloc(1, sizeof *publishing);
-    struct buf channel;
+    struct buf channel, key, priority;
     buf_init(&channel, 0);
+    buf_init(&key, HEADER_BYTES_MAX);
+    buf_init(&priority, HEADER_BYTES_MAX);
     buf_init(&publishing->headers, 0);
     append_cors(origin, &publishing->headers);
     publishing->exchange = exchange;
     request_query(exchange_request(exchange), "channel", 0, &channel);
+    request_query(exchange_request(exchange), "idempotency_key", 0, &key);
+    request_query(exchange_request(exchange), "priority", 0, &priority);
     enum error error = check_publish(exchange, site, buf_bytes(&channel));
+    if (error == ERR_OK)
+        error = check_content_type(exchange);
     if (error != ERR_OK) {
         on_published(publishing, error, NULL);
     } else {
-        struct publish_request request = {.channel = buf_bytes(&channel), .payload = exchange_body(exchange)};
+        struct publish_request request = {
+            .channel = buf_bytes(&channel),
+            .payload = exchange_body(exchange),
+            .options = channel_namespace(site->config, buf_bytes(&channel)),
+            .is_urgent = bytes_equal_text(buf_bytes(&priority), "high"),
+            .idempotency_key = buf_bytes(&key),
+        };
         exchange_set_on_gone(exchange, on_publisher_gone, publishing);
         hub_publish(site->hub, &request, on_published, publishing);
     }
     buf_finish(&channel);
+    buf_finish(&key);
+    buf_finish(&priority);
 }
 
 static void reply_preflight(struct exchange *exchange, struct bytes origin) {
@@ -187,8 +188,26 @@ static void handle_publish(struct exchange *exchange, void *context) {
     buf_finish(&origin);
 }
 
-/* --- Files
- * --------------------------------------------------------------------------------------------------- */
+/* --- Subscribing ----------------------------------------------------------------------------- */
+
+static void handle_subscribe(struct exchange *exchange, void *context) {
+    struct public_site *site = context;
+    struct buf origin, cors;
+    buf_init(&origin, HEADER_BYTES_MAX);
+    buf_init(&cors, 0);
+    if (!may_connect(exchange_request(exchange), site, &origin)) {
+        exchange_reply_error(exchange, ERR_ORIGIN_FORBIDDEN, "");
+    } else if (exchange_request(exchange)->method == METHOD_OPTIONS) {
+        reply_preflight(exchange, buf_bytes(&origin));
+    } else {
+        append_cors(buf_bytes(&origin), &cors);
+        subscribe_handle(exchange, site, cors.data);
+    }
+    buf_finish(&origin);
+    buf_finish(&cors);
+}
+
+/* --- Files ----------------------------------------------------------------------------------- */
 
 static void handle_file(struct exchange *exchange, void *context) {
     struct public_site *site = context;
@@ -197,7 +216,10 @@ static void handle_file(struct exchange *exchange, void *context) {
 
 const struct route public_routes[] = {
     {.path = "/v1/ws", .may_upgrade = may_upgrade},
-    {.path = "/v1/subscribe", .may_upgrade = may_subscribe},
+    {.path = "/v1/subscribe",
+     .methods = METHOD_GET | METHOD_HEAD | METHOD_OPTIONS,
+     .handle = handle_subscribe,
+     .may_upgrade = may_upgrade_subscribe},
     {.path = "/v1/publish", .methods = METHOD_POST | METHOD_OPTIONS, .handle = handle_publish},
     {.path = "/*", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_file},
     {0},

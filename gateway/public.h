@@ -8,6 +8,7 @@
 struct public_site {
     const struct config *config;
     struct hub *hub;
+    struct loop *loop;
     struct metrics *metrics;
 };
 

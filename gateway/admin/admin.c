@@ -12,8 +12,7 @@ enum { HEADER_BYTES_MAX = 1024 };
 
 static const char no_cache[] = "Cache-Control: no-store\r\n";
 
-/* --- Health, readiness, metrics ---------------------------------------------------------------------------
- */
+/* --- Health, readiness, metrics -------------------------------------------------------------- */
 
 static void handle_health(struct exchange *exchange, void *context) {
     (void)context;
@@ -44,8 +43,7 @@ static void handle_metrics(struct exchange *exchange, void *context) {
     buf_finish(&body);
 }
 
-/* --- The API -----------------------------------------------------------------------------------------------
- */
+/* --- The API --------------------------------------------------------------------------------- */
 
 /* Compares digests in constant time: neither the key's bytes nor its length show in how long it takes. */
 static bool key_is(struct bytes given, const char *key) {

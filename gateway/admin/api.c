@@ -43,8 +43,7 @@ static size_t limit_of(const struct call *call) {
     return limit > LIST_MAX ? LIST_MAX : (size_t)limit;
 }
 
-/* --- publish, broadcast -----------------------------------------------------------------------------------
- */
+/* --- publish, broadcast ---------------------------------------------------------------------- */
 
 /* Publishes to several channels, answered when the last one is. */
 struct publishing {
@@ -111,7 +110,13 @@ static enum error read_payload(const struct call *call, struct bytes *payload, c
 
 static void publish_to(struct call *call, struct publishing *publishing, struct bytes channel,
                        struct bytes payload) {
-    struct publish_request request = {.channel = channel, .payload = payload};
+    struct publish_request request = {
+        .channel = channel,
+        .payload = payload,
+        .options = channel_namespace(call->hub->options.config, channel),
+        .is_urgent = bytes_equal_text(string_member(call->body, "priority"), "high"),
+        .idempotency_key = string_member(call->body, "idempotency_key"),
+    };
     struct publish *publish = xmalloc(sizeof *publish);
     *publish = (struct publish){publishing, xstrndup(channel.data, channel.len)};
     publishing->waiting++;
@@ -160,8 +165,7 @@ static void broadcast(struct call *call) {
     publish_all(call, false);
 }
 
-/* --- channels, clients, disconnect ------------------------------------------------------------------------
- */
+/* --- channels, clients, disconnect ----------------------------------------------------------- */
 
 static void list_channels(struct call *call) {
     struct bytes prefix = string_member(call->body, "prefix");
@@ -242,8 +246,7 @@ static void disconnect(struct call *call) {
     call->on_done(call->arg, json_pack("{s:I}", "disconnected", count));
 }
 
-/* --- Calls ------------------------------------------------------------------------------------------------
- */
+/* --- Calls ----------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

@@ -15,6 +15,7 @@ enum event_kind {
     EVENT_UNSUBSCRIBED,
     EVENT_PUBLISHED,
     EVENT_PONG,
+    EVENT_HISTORY,
     EVENT_ERROR, /* Answers the command that `ref` names, if it had one. */
     EVENT_GAP,   /* Messages of `channel` may be lost here. */
     EVENT_DRAIN, /* Reconnect after `retry_ms`. */
@@ -33,6 +34,11 @@ struct event {
     uint32_t retry_ms;
     bool has_id; /* EVENT_PUBLISHED: the id that the message got. */
     struct position id;
+    bool has_position; /* EVENT_SUBSCRIBED, EVENT_HISTORY, EVENT_GAP: where the channel is now. */
+    struct position position;
+    bool has_recovered; /* EVENT_SUBSCRIBED, EVENT_HISTORY: the client said what it has seen. */
+    bool recovered;
+    struct bytes messages; /* EVENT_HISTORY: as encode_message wrote them, with commas between. */
 };
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/xalloc.h"
+#include "gateway/core/history.h"
 #include "gateway/core/session.h"
 
 enum {
@@ -19,22 +20,58 @@ enum {
      * only makes the copy larger that a congested socket has to hold. */
     BATCH_MESSAGES_MAX = 256,
     BATCH_BYTES_MAX = 64 * 1024,
+    /* Messages that a channel without history keeps for pollers between their requests. */
+    LOCAL_HISTORY_SIZE = 64,
 };
+
+static struct message *take_pending(struct channel *channel) {
+    struct message *message = channel->pending_first;
+    channel->pending_first = message->next_in_batch;
+    channel->pending_count--;
+    channel->pending_bytes -= (uint32_t)message->payload_len;
+    message->next_in_batch = NULL;
+    return message;
+}
+
+/* What leaves pending is what clients that come back can be given. */
+static void remember(struct channel *channel, struct message *message) {
+    uint32_t size = channel_has_history(channel) ? channel->options->history_size : LOCAL_HISTORY_SIZE;
+    if (channel->history != NULL && (message->has_id || !channel_has_history(channel)))
+        history_append(channel->history, message, size);
+}
+
+/* Marks stand between messages: what came before one has been delivered when it is served. */
+static void serve_marks(struct channel *channel) {
+    while (channel->pending_first != NULL && channel->pending_first->kind != ENTRY_MESSAGE) {
+        struct message *mark = take_pending(channel);
+        remember(channel, mark);
+        if (mark->kind == ENTRY_GAP) {
+            channel->hub->options.metrics->gaps++;
+            for (uint32_t i = 0; i < channel->subscriber_count; i++)
+                session_send_gap(channel->subscribers[i], mark->id.epoch ? &mark->id : NULL);
+        }
+        message_unref(mark);
+    }
+}
+
+static bool batch_has_room(const struct batch *batch, size_t bytes, const struct message *next) {
+    return next != NULL && next->kind == ENTRY_MESSAGE &&
+           (batch->count == 0 ||
+            (batch->count < BATCH_MESSAGES_MAX && bytes + next->payload_len <= BATCH_BYTES_MAX));
+}
 
 static struct batch *batch_take(struct channel *channel) {
     struct batch *batch = xcalloc(1, sizeof *batch);
     size_t bytes = 0;
-    struct message *last = NULL;
-    batch->first = channel->pending_first;
-    for (struct message *message = batch->first; message != NULL; message = message->next_in_batch) {
+    struct message **last = &batch->first;
+    while (batch_has_room(batch, bytes, channel->pending_first)) {
+        struct message *message = take_pending(channel);
+        remember(channel, message);
         bytes += message->payload_len;
-        if (batch->count > 0 && (batch->count == BATCH_MESSAGES_MAX || bytes > BATCH_BYTES_MAX))
-            break;
         batch->count++;
-        last = message;
+        *last = message;
+        last = &message->next_in_batch;
     }
-    channel->pending_first = last->next_in_batch;
-    last->next_in_batch = NULL;
     return batch;
 }
 
@@ -68,9 +105,14 @@ static void queue_batch(struct subscription *subscription, struct batch *batch) 
         session_queue_message(subscription, message);
 }
 
+/* Whether the same bytes as for the others can go straight to the socket. */
+static bool may_share(const struct session *session) {
+    return session_may_write(session) && !session->transport->form->is_framed_per_session;
+}
+
 static void deliver(struct subscription *subscription, struct batch *batch) {
     struct session *session = subscription->session;
-    if (session_may_write(session))
+    if (may_share(session))
         session_write(session, wire_bytes(batch_wire(batch, session->transport->form)), batch->count);
     else
         queue_batch(subscription, batch);
@@ -80,7 +122,7 @@ static void deliver(struct subscription *subscription, struct batch *batch) {
 static void deliver_gathered(struct session *session) {
     struct buf *scratch = session_scratch();
     uint32_t count = 0;
-    bool may_write = session_may_write(session);
+    bool may_write = may_share(session);
     buf_clear(scratch);
     for (struct subscription *each = session->subscriptions; each != NULL; each = each->next) {
         struct batch *batch = each->channel->batch;
@@ -114,14 +156,20 @@ static void mark_sessions(struct hub *hub) {
 
 static void start_pass(struct hub *hub) {
     list_splice_back(&hub->pass, &hub->dirty);
-    list_each (node, &hub->pass) {
+    list_each_safe (node, &hub->pass) {
         struct channel *channel = list_entry(node, struct channel, dirty);
-        channel->batch = batch_take(channel);
+        if (channel->subscriber_count > 0)
+            wheel_cancel(&channel->timer); /* What waited for a batch goes now. */
+        serve_marks(channel);
+        if (channel->pending_first != NULL)
+            channel->batch = batch_take(channel);
+        else
+            list_unlink(&channel->dirty);
     }
     hub->pass_number++;
     hub->pass_at = hub->pass.next;
     hub->pass_cursor = 0;
-    hub->pass_is_gathering = hub->pass.next->next != &hub->pass;
+    hub->pass_is_gathering = !list_is_empty(&hub->pass) && hub->pass.next->next != &hub->pass;
     if (hub->pass_is_gathering)
         mark_sessions(hub);
 }

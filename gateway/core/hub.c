@@ -6,6 +6,8 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
+#include "gateway/core/history.h"
+#include "gateway/core/recovery.h"
 #include "gateway/core/session.h"
 
 struct hub *hub_create(const struct hub_options *options) {
@@ -16,6 +18,8 @@ struct hub *hub_create(const struct hub_options *options) {
     list_init(&hub->closing);
     list_init(&hub->dirty);
     list_init(&hub->pass);
+    /* Redis counts epochs in milliseconds; ours begin far above, and differ from start to start. */
+    hub->last_local_epoch = (uint64_t)1 << 62 | (uint64_t)options->generation << 24;
     return hub;
 }
 
@@ -27,21 +31,23 @@ uint64_t hub_now_ms(const struct hub *hub) {
     return hub->options.now_ms(hub->options.now_context);
 }
 
-void hub_set_config(struct hub *hub, const struct config *config) {
-    hub->options.config = config;
-    for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next)
-        channel->options = channel_namespace(config, channel_name(channel));
+static void free_messages(struct message *first) {
+    while (first != NULL) {
+        struct message *next = first->next_in_batch;
+        message_unref(first);
+        first = next;
+    }
 }
 
 static void channel_destroy(struct channel *channel) {
     struct hub *hub = channel->hub;
-    wheel_cancel(&channel->linger);
+    wheel_cancel(&channel->timer);
     list_unlink(&channel->dirty);
-    while (channel->pending_first != NULL) {
-        struct message *message = channel->pending_first;
-        channel->pending_first = message->next_in_batch;
-        message_unref(message);
-    }
+    free_messages(channel->pending_first);
+    recovery_forget(channel);
+    if (channel->history != NULL)
+        history_finish(channel->history);
+    free(channel->history);
     while (!list_is_empty(&channel->pending_replies)) {
         struct pending_reply *reply =
             list_entry(channel->pending_replies.next, struct pending_reply, in_channel);
@@ -55,10 +61,24 @@ static void channel_destroy(struct channel *channel) {
     free(channel);
 }
 
-/* The last subscriber left a while ago, and none has come since. */
-static void on_linger_over(struct wheel_timer *timer, uint64_t now_ms) {
-    struct channel *channel = list_entry(timer, struct channel, linger);
+static void arm_linger(struct channel *channel) {
+    struct hub *hub = channel->hub;
+    wheel_arm(hub->options.wheel, &channel->timer, hub_now_ms(hub) + hub->options.config->redis.linger_ms);
+}
+
+static void mark_dirty(struct channel *channel) {
+    if (list_is_empty(&channel->dirty))
+        list_push_back(&channel->hub->dirty, &channel->dirty);
+}
+
+/* The last subscriber left a while ago and none has come since; or messages have waited long enough. */
+static void on_channel_timer(struct wheel_timer *timer, uint64_t now_ms) {
+    struct channel *channel = list_entry(timer, struct channel, timer);
     (void)now_ms;
+    if (channel->subscriber_count > 0) {
+        mark_dirty(channel);
+        return;
+    }
     hub_finish_pass(channel->hub);
     channel->hub->broker->ops->unsubscribe(channel->hub->broker, channel_name(channel));
     channel_destroy(channel);
@@ -81,13 +101,41 @@ struct channel *hub_open_channel(struct hub *hub, struct bytes name) {
     memcpy(channel->name, name.data, name.len);
     list_init(&channel->dirty);
     list_init(&channel->pending_replies);
-    wheel_timer_init(&channel->linger, on_linger_over);
+    wheel_timer_init(&channel->timer, on_channel_timer);
     HASH_ADD_KEYPTR(hh, hub->channels, channel->name, channel->name_len, channel);
     hub->options.metrics->channels++;
-    /* Whoever subscribes while the broker is away is told, when it is back, that messages may be lost. */
-    channel->gap_owed = !hub->broker->ops->is_up(hub->broker);
+    if (channel_has_history(channel)) {
+        channel->history = xcalloc(1, sizeof *channel->history);
+    } else {
+        channel->seen.epoch = ++hub->last_local_epoch;
+        channel->has_seen = true;
+        /* Whoever subscribes while the broker is away is told, when it is back, that messages may be lost. */
+        channel->gap_owed = !hub->broker->ops->is_up(hub->broker);
+    }
+    /* Gone again after a while, unless a subscriber comes. */
+    arm_linger(channel);
     hub->broker->ops->subscribe(hub->broker, channel_name(channel));
     return channel;
+}
+
+void channel_keep_history(struct channel *channel) {
+    if (channel->history != NULL)
+        return;
+    hub_finish_pass(channel->hub);
+    /* What waits for its batch will be appended; the ring begins before it. */
+    struct position head = channel->seen;
+    if (channel->pending_first != NULL) {
+        head = channel->pending_first->id;
+        head.offset--;
+    }
+    channel->history = xcalloc(1, sizeof *channel->history);
+    history_reset(channel->history, &head);
+}
+
+bool channel_is_ready(const struct channel *channel) {
+    if (channel_has_history(channel))
+        return channel->history->has_head;
+    return channel->is_subscribed || channel->gap_owed;
 }
 
 void channel_add_subscriber(struct channel *channel, struct subscription *subscription) {
@@ -99,7 +147,8 @@ void channel_add_subscriber(struct channel *channel, struct subscription *subscr
     subscription->index = channel->subscriber_count;
     channel->subscribers[channel->subscriber_count++] = subscription;
     channel->hub->options.metrics->subscriptions++;
-    wheel_cancel(&channel->linger);
+    if (channel->subscriber_count == 1)
+        wheel_cancel(&channel->timer);
 }
 
 void channel_remove_subscriber(struct channel *channel, struct subscription *subscription) {
@@ -112,8 +161,9 @@ void channel_remove_subscriber(struct channel *channel, struct subscription *sub
         free(channel->subscribers);
         channel->subscribers = NULL;
         channel->subscriber_capacity = 0;
-        wheel_arm(hub->options.wheel, &channel->linger,
-                  hub_now_ms(hub) + hub->options.config->redis.linger_ms);
+        if (channel->pending_first != NULL)
+            mark_dirty(channel); /* Its timer had been for these. */
+        arm_linger(channel);
     } else if (channel->subscriber_count < channel->subscriber_capacity / 4) {
         channel->subscriber_capacity /= 2;
         channel->subscribers =
@@ -121,30 +171,88 @@ void channel_remove_subscriber(struct channel *channel, struct subscription *sub
     }
 }
 
-static void tell_gap(struct channel *channel) {
-    channel->gap_owed = false;
-    channel->hub->options.metrics->gaps++;
-    for (uint32_t i = 0; i < channel->subscriber_count; i++)
-        session_send_gap(channel->subscribers[i]->session, channel_name(channel));
+/* Whether the namespace wants the channel's messages to wait for each other, still. */
+static bool may_wait(const struct channel *channel, const struct message *message) {
+    const struct namespace_config *options = channel->options;
+    return options->batch_delay_ms > 0 && !message->is_urgent && message->kind == ENTRY_MESSAGE &&
+           channel->subscriber_count > 0 &&
+           (options->batch_count == 0 || channel->pending_count < options->batch_count) &&
+           (options->batch_bytes == 0 || channel->pending_bytes < options->batch_bytes);
+}
+
+void channel_accept(struct channel *channel, struct message *message) {
+    struct hub *hub = channel->hub;
+    if (channel->pending_first == NULL)
+        channel->pending_first = message;
+    else
+        channel->pending_last->next_in_batch = message;
+    channel->pending_last = message;
+    channel->pending_count++;
+    channel->pending_bytes += (uint32_t)message->payload_len;
+    if (!may_wait(channel, message))
+        mark_dirty(channel);
+    else if (!wheel_timer_is_armed(&channel->timer))
+        wheel_arm(hub->options.wheel, &channel->timer, hub_now_ms(hub) + channel->options->batch_delay_ms);
+}
+
+/* Channels without history count their messages on this node, for those who come back to it. */
+static void number_locally(struct channel *channel, struct message *message) {
+    channel->seen.offset++;
+    message->id = channel->seen;
+}
+
+void channel_accept_gap(struct channel *channel, const struct position *position) {
+    struct entry entry = {.kind = ENTRY_GAP};
+    struct message *mark = message_create(channel_name(channel), &entry, clock_monotonic_ns());
+    if (!channel_has_history(channel))
+        number_locally(channel, mark);
+    else if (position != NULL)
+        mark->id = *position;
+    channel_accept(channel, mark);
+}
+
+static bool is_too_large(struct hub *hub, const struct entry *entry) {
+    return entry->payload.len > hub->options.config->limits.message_bytes;
 }
 
 static void on_entry(void *context, struct bytes name, const struct entry *entry) {
     struct hub *hub = context;
     struct channel *channel = hub_find_channel(hub, name);
-    hub->options.metrics->messages_in++;
-    hub->options.metrics->bytes_messages_in += entry->payload.len;
-    if (channel == NULL || channel->subscriber_count == 0)
-        return;
-    struct message *message =
-        message_create(name, entry->payload, entry->has_id ? &entry->id : NULL, clock_monotonic_ns());
-    if (channel->pending_first == NULL) {
-        channel->pending_first = message;
-        if (list_is_empty(&channel->dirty))
-            list_push_back(&hub->dirty, &channel->dirty);
-    } else {
-        channel->pending_last->next_in_batch = message;
+    struct entry cut;
+    if (entry->kind == ENTRY_MESSAGE) {
+        hub->options.metrics->messages_in++;
+        hub->options.metrics->bytes_messages_in += entry->payload.len;
     }
-    channel->pending_last = message;
+    if (channel == NULL || (channel->subscriber_count == 0 && channel->history == NULL))
+        return;
+    if (is_too_large(hub, entry)) {
+        /* Its place in the order becomes a gap: nobody gets it, and everybody knows. */
+        hub->options.metrics->drops[DROP_TOO_LARGE]++;
+        log_warn("hub", "message larger than limits.message_bytes dropped channel=%.*s bytes=%zu",
+                 BYTES_FMT(name), entry->payload.len);
+        cut = *entry;
+        cut.kind = ENTRY_GAP;
+        cut.payload = BYTES_LITERAL("");
+        entry = &cut;
+    }
+    struct message *message = message_create(name, entry, clock_monotonic_ns());
+    if (channel_has_history(channel)) {
+        recovery_on_entry(channel, message);
+    } else {
+        /* Where this node keeps no history, an id that the publisher got means nothing to clients. */
+        message->has_id = false;
+        number_locally(channel, message);
+        channel_accept(channel, message);
+    }
+}
+
+void channel_answer_pending(struct channel *channel, enum error error) {
+    while (!list_is_empty(&channel->pending_replies)) {
+        struct pending_reply *reply =
+            list_entry(channel->pending_replies.next, struct pending_reply, in_channel);
+        list_unlink(&reply->in_channel);
+        session_subscribe_done(reply, channel, error);
+    }
 }
 
 static void on_subscribed(void *context, struct bytes name) {
@@ -153,14 +261,14 @@ static void on_subscribed(void *context, struct bytes name) {
     if (channel == NULL)
         return;
     channel->is_subscribed = true;
-    if (channel->gap_owed)
-        tell_gap(channel);
-    while (!list_is_empty(&channel->pending_replies)) {
-        struct pending_reply *reply =
-            list_entry(channel->pending_replies.next, struct pending_reply, in_channel);
-        list_unlink(&reply->in_channel);
-        session_subscribe_done(reply, channel);
+    if (channel_has_history(channel)) {
+        recovery_start(channel);
+        return;
     }
+    if (channel->gap_owed)
+        channel_accept_gap(channel, NULL);
+    channel->gap_owed = false;
+    channel_answer_pending(channel, ERR_OK);
 }
 
 static void on_link_up(void *context) {
@@ -173,15 +281,42 @@ static void on_link_lost(void *context) {
     struct hub *hub = context;
     for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
         channel->is_subscribed = false;
+        if (channel_has_history(channel))
+            continue; /* What is missed will be read from the stream. */
         channel->gap_owed = true;
         /* Nobody is left waiting for as long as Redis is away: the subscription stands, and its first event
          * once Redis is back is the gap. */
-        while (!list_is_empty(&channel->pending_replies)) {
-            struct pending_reply *reply =
-                list_entry(channel->pending_replies.next, struct pending_reply, in_channel);
-            list_unlink(&reply->in_channel);
-            session_subscribe_done(reply, channel);
-        }
+        channel_answer_pending(channel, ERR_OK);
+    }
+}
+
+/* A reload gave the channel a history at the broker, or took it. */
+static void change_history(struct channel *channel) {
+    struct hub *hub = channel->hub;
+    recovery_forget(channel);
+    if (channel->history != NULL)
+        history_finish(channel->history);
+    else
+        channel->history = xcalloc(1, sizeof *channel->history);
+    channel->has_seen = !channel_has_history(channel);
+    if (channel->has_seen) {
+        channel->seen = (struct position){.epoch = ++hub->last_local_epoch};
+        free(channel->history);
+        channel->history = NULL;
+        channel_answer_pending(channel, ERR_OK);
+    } else if (channel->is_subscribed) {
+        recovery_start(channel);
+    }
+}
+
+void hub_set_config(struct hub *hub, const struct config *config) {
+    hub_finish_pass(hub);
+    hub->options.config = config;
+    for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
+        bool had_history = channel_has_history(channel);
+        channel->options = channel_namespace(config, channel_name(channel));
+        if (had_history != channel_has_history(channel))
+            change_history(channel);
     }
 }
 
@@ -215,7 +350,8 @@ void hub_destroy(struct hub *hub) {
     while (!list_is_empty(&hub->sessions))
         session_on_closed(session_of_link(hub->sessions.next), CLOSE_LOST);
     hub_end_turn(hub);
-    HASH_ITER(hh, hub->channels, channel, next)
-    channel_destroy(channel);
+    HASH_ITER(hh, hub->channels, channel, next) {
+        channel_destroy(channel);
+    }
     free(hub);
 }

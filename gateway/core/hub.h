@@ -14,6 +14,7 @@
 #include "common/wheel.h"
 #include "gateway/broker/broker.h"
 #include "gateway/config.h"
+#include "gateway/core/command.h"
 #include "gateway/core/message.h"
 #include "gateway/core/metrics.h"
 
@@ -23,9 +24,11 @@ struct session;
 struct subscription {
     struct session *session;
     struct channel *channel;
-    struct subscription *next; /* In the session. */
-    uint32_t index;            /* Its place in the channel's array. */
-    bool gap_owed;             /* Messages were dropped; the session has not been told yet. */
+    struct subscription *next;  /* In the session. */
+    uint32_t index;             /* Its place in the channel's array. */
+    bool gap_owed;              /* Messages were dropped; the session has not been told yet. */
+    bool is_waiting;            /* For the broker: where it begins is not known yet. */
+    struct position position[]; /* What the session has taken; one if it keeps positions, else none. */
 };
 
 /* A command whose reply waits for the broker. Outlives its session, which it then no longer points to. */
@@ -34,7 +37,9 @@ struct pending_reply {
     struct list in_channel;
     struct session *session;
     bool has_ref;
+    bool is_history; /* It asks for messages without a subscription. */
     int64_t ref;
+    struct start start;
 };
 
 /* The messages of one channel that one pass of the fan-out delivers. */
@@ -50,18 +55,30 @@ struct channel {
     struct subscription **subscribers;
     uint32_t subscriber_count;
     uint32_t subscriber_capacity;
-    struct message *pending_first; /* Arrived, and in no batch yet. */
+    struct message *pending_first; /* Accepted, and in no batch yet. */
     struct message *pending_last;
+    uint32_t pending_count;
+    uint32_t pending_bytes;
     struct batch *batch;         /* While a pass carries the channel. */
     struct list dirty;           /* In hub.dirty or in the pass. */
-    struct list pending_replies; /* Subscribe commands that wait for the broker. */
-    struct wheel_timer linger;   /* Armed while there are no subscribers. */
+    struct list pending_replies; /* Commands that wait for the broker. */
+    struct wheel_timer timer;    /* Without subscribers: the linger time. With: messages wait for a batch. */
     struct hub *hub;
+    struct history *history;   /* NULL: nobody comes back for messages. */
+    struct recovery *recovery; /* While the stream is being read; see recovery.c. */
+    struct position seen;      /* The newest entry accepted. */
+    bool has_seen;
     bool is_subscribed; /* The broker has confirmed it. */
     bool gap_owed;      /* The link was lost since; subscribers are told once it is back. */
+    bool is_failing;    /* The stream could not be read, and subscribers know. */
     uint8_t name_len;
     char name[];
 };
+
+/* Whether the namespace keeps messages at the broker. */
+static inline bool channel_has_history(const struct channel *channel) {
+    return channel->options->history_size > 0;
+}
 
 static inline struct bytes channel_name(const struct channel *channel) {
     return (struct bytes){channel->name, channel->name_len};
@@ -75,6 +92,7 @@ struct hub_options {
     uint32_t generation;         /* Differs for every start of a worker: makes session ids unique. */
     uint64_t (*now_ms)(void *context);
     void *now_context;
+    uint64_t (*wall_ms)(void); /* Milliseconds since 1970, to know what has expired. */
 };
 
 struct hub {
@@ -91,6 +109,7 @@ struct hub {
     uint32_t pass_cursor;
     bool pass_is_gathering; /* The pass has several channels, so a session may be due several batches. */
     uint64_t last_session_id;
+    uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */
     bool is_draining;
     uint64_t drain_start_ms;
 };
@@ -122,6 +141,18 @@ struct channel *hub_find_channel(const struct hub *hub, struct bytes name); /* N
 /* For session.c: puts the subscription in the channel's list, takes it out. */
 void channel_add_subscriber(struct channel *channel, struct subscription *subscription);
 void channel_remove_subscriber(struct channel *channel, struct subscription *subscription);
+
+/* Has the channel hold its latest messages, history or not, for clients that come back to this node. */
+void channel_keep_history(struct channel *channel);
+
+/* Whether it is known where a subscription begins. */
+bool channel_is_ready(const struct channel *channel);
+
+/* For recovery.c: takes over the reference to a message or mark that is the next one, or a mark of ours. */
+void channel_accept(struct channel *channel, struct message *message);
+/* Queues a mark that tells subscribers of a gap. `position`: where they are after it; NULL: not known. */
+void channel_accept_gap(struct channel *channel, const struct position *position);
+void channel_answer_pending(struct channel *channel, enum error error);
 
 /* Counts, and hands over to the broker. */
 void hub_publish(struct hub *hub, const struct publish_request *request, publish_done *on_done, void *arg);

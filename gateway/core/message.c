@@ -3,19 +3,24 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
+#include "gateway/broker/broker.h"
 
-struct message *message_create(struct bytes channel, struct bytes payload, const struct position *id,
-                               uint64_t arrived_ns) {
+struct message *message_create(struct bytes channel, const struct entry *entry, uint64_t arrived_ns) {
+    struct bytes payload = entry->payload;
     struct message *message = xmalloc(sizeof *message + channel.len + payload.len);
     *message = (struct message){
         .refs = 1,
         .channel_len = (uint32_t)channel.len,
         .payload_len = payload.len,
-        .has_id = id != NULL,
+        .kind = (uint8_t)entry->kind,
+        .has_id = entry->has_id,
+        .is_urgent = entry->is_urgent,
+        .has_previous = entry->has_previous,
+        .id = entry->id,
+        .previous = entry->previous,
+        .published_ms = entry->published_ms,
         .arrived_ns = arrived_ns,
     };
-    if (id != NULL)
-        message->id = *id;
     memcpy(message->data, channel.data, channel.len);
     if (payload.len > 0)
         memcpy(message->data + channel.len, payload.data, payload.len);

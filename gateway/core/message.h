@@ -10,21 +10,28 @@
 #include "gateway/core/position.h"
 #include "gateway/core/wire.h"
 
+struct entry;
+
 struct message {
     uint32_t refs;
     uint32_t channel_len;
     size_t payload_len;
-    bool has_id; /* Only messages of channels with history have one. */
+    uint8_t kind; /* enum entry_kind: marks between messages travel the same way. */
+    bool has_id;  /* Clients are told the id: the channel has history. Without, the id counts on this node
+                     only. */
+    bool is_urgent;
+    bool has_previous;
     struct position id;
+    struct position previous;
+    uint64_t published_ms;
     uint64_t arrived_ns; /* Monotonic. */
     struct message *next_in_batch;
     struct wire *wires[FORM_COUNT];
     char data[]; /* The channel's name, then the payload. */
 };
 
-/* Copies channel and payload. `id` may be NULL. Returns with one reference, which belongs to the caller. */
-struct message *message_create(struct bytes channel, struct bytes payload, const struct position *id,
-                               uint64_t arrived_ns);
+/* Copies the channel's name and the entry. Returns with one reference, which belongs to the caller. */
+struct message *message_create(struct bytes channel, const struct entry *entry, uint64_t arrived_ns);
 struct message *message_ref(struct message *message);
 void message_unref(struct message *message);
 

@@ -11,7 +11,8 @@ const uint32_t metrics_bounds_us[HISTOGRAM_BUCKETS] = {50,     100,     250,    
 
 static const char *const transport_labels[TRANSPORT_COUNT] = {"websocket", "sse", "stream", "longpoll",
                                                               "poll"};
-static const char *const drop_labels[DROP_REASON_COUNT] = {"oldest", "conflated", "disconnected"};
+static const char *const drop_labels[DROP_REASON_COUNT] = {"oldest", "conflated", "disconnected",
+                                                           "too_large"};
 static const char *const refusal_labels[REFUSAL_COUNT] = {"full",         "per_ip",    "rate",
                                                           "proxy_header", "handshake", "origin"};
 

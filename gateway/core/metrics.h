@@ -18,7 +18,7 @@ enum transport_kind {
 };
 
 /* Why a message was not delivered to a session. */
-enum drop_reason { DROP_OLDEST, DROP_CONFLATED, DROP_DISCONNECTED, DROP_REASON_COUNT };
+enum drop_reason { DROP_OLDEST, DROP_CONFLATED, DROP_DISCONNECTED, DROP_TOO_LARGE, DROP_REASON_COUNT };
 
 /* Why a connection was refused before it became one. */
 enum refusal {

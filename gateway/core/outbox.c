@@ -19,14 +19,14 @@ static void count_in(struct outbox *outbox, const struct outbox_entry *entry, ui
     if (entry->wire->queued++ == 0)
         *held_bytes += entry->wire->len;
     outbox->bytes += entry->wire->len;
-    outbox->messages += entry->subscription != NULL;
+    outbox->messages += entry->is_message;
 }
 
 static void count_out(struct outbox *outbox, const struct outbox_entry *entry, uint64_t *held_bytes) {
     if (--entry->wire->queued == 0)
         *held_bytes -= entry->wire->len;
     outbox->bytes -= entry->wire->len;
-    outbox->messages -= entry->subscription != NULL;
+    outbox->messages -= entry->is_message;
 }
 
 void outbox_destroy(struct outbox *outbox, uint64_t *held_bytes) {
@@ -51,12 +51,11 @@ static void grow(struct outbox *outbox) {
     outbox->head = 0;
 }
 
-void outbox_push(struct outbox *outbox, struct wire *wire, struct subscription *subscription,
-                 uint64_t *held_bytes) {
+void outbox_push(struct outbox *outbox, const struct outbox_entry *entry, uint64_t *held_bytes) {
     if (outbox->count == outbox->capacity)
         grow(outbox);
-    struct outbox_entry *entry = entry_at(outbox, outbox->count++);
-    *entry = (struct outbox_entry){wire_ref(wire), subscription};
+    wire_ref(entry->wire);
+    *entry_at(outbox, outbox->count++) = *entry;
     count_in(outbox, entry, held_bytes);
 }
 
@@ -89,7 +88,7 @@ struct subscription *outbox_drop_oldest(struct outbox *outbox, bool (*may_drop)(
                                         uint64_t *held_bytes) {
     for (uint32_t i = 0; i < outbox->count; i++) {
         struct subscription *subscription = entry_at(outbox, i)->subscription;
-        if (subscription != NULL && may_drop(subscription)) {
+        if (entry_at(outbox, i)->is_message && subscription != NULL && may_drop(subscription)) {
             remove_at(outbox, i, held_bytes);
             return subscription;
         }
@@ -97,13 +96,13 @@ struct subscription *outbox_drop_oldest(struct outbox *outbox, bool (*may_drop)(
     return NULL;
 }
 
-uint32_t outbox_drop_all(struct outbox *outbox, const struct subscription *subscription,
+uint32_t outbox_drop_all(struct outbox *outbox, const struct subscription *subscription, bool only_messages,
                          uint64_t *held_bytes) {
     uint32_t kept = 0;
     uint32_t count = outbox->count;
     for (uint32_t i = 0; i < count; i++) {
         struct outbox_entry entry = *entry_at(outbox, i);
-        if (entry.subscription == subscription) {
+        if (entry.subscription == subscription && (entry.is_message || !only_messages)) {
             count_out(outbox, &entry, held_bytes);
             wire_unref(entry.wire);
         } else {

@@ -10,13 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/core/position.h"
 #include "gateway/core/wire.h"
 
 struct subscription;
 
 struct outbox_entry {
     struct wire *wire;
-    struct subscription *subscription; /* Whose message this is; NULL for replies and events. */
+    struct subscription *subscription; /* Whose channel it is about; NULL for other replies and events. */
+    struct position position;          /* Where it takes the subscription; epoch 0: nowhere. */
+    bool is_message;
 };
 
 struct outbox {
@@ -24,7 +27,7 @@ struct outbox {
     uint32_t head;
     uint32_t count;
     uint32_t capacity; /* A power of two. */
-    uint32_t messages; /* Entries with a subscription. */
+    uint32_t messages; /* Entries that are messages. */
     size_t bytes;
     struct outbox_entry first[4]; /* What most ever need. */
 };
@@ -34,9 +37,8 @@ struct outbox *outbox_create(void);
 /* Drops what is left. `*held_bytes` is the node's count. NULL is fine. */
 void outbox_destroy(struct outbox *outbox, uint64_t *held_bytes);
 
-/* Takes a reference of its own. */
-void outbox_push(struct outbox *outbox, struct wire *wire, struct subscription *subscription,
-                 uint64_t *held_bytes);
+/* Copies the entry, and takes a reference of its own to its wire. */
+void outbox_push(struct outbox *outbox, const struct outbox_entry *entry, uint64_t *held_bytes);
 
 /* Takes the oldest entry out; false when there is none. The reference goes to the caller. */
 bool outbox_pop(struct outbox *outbox, struct outbox_entry *entry, uint64_t *held_bytes);
@@ -49,8 +51,9 @@ const struct outbox_entry *outbox_peek(const struct outbox *outbox);
 struct subscription *outbox_drop_oldest(struct outbox *outbox, bool (*may_drop)(const struct subscription *),
                                         uint64_t *held_bytes);
 
-/* Drops every message of `subscription` and returns how many there were. */
-uint32_t outbox_drop_all(struct outbox *outbox, const struct subscription *subscription,
+/* Drops every entry of `subscription`, or, with `only_messages`, leaves the events, and returns how many
+ * there were. */
+uint32_t outbox_drop_all(struct outbox *outbox, const struct subscription *subscription, bool only_messages,
                          uint64_t *held_bytes);
 
 #endif

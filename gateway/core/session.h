@@ -44,7 +44,10 @@ struct session {
     bool is_congested;
     bool is_ping_pending;
     bool wants_visible_ping;
-    bool gap_owed; /* One of its subscriptions owes it a gap. */
+    bool gap_owed;          /* One of its subscriptions owes it a gap. */
+    bool keeps_positions;   /* What it is sent says where it is. */
+    bool is_collected;      /* The transport takes from the outbox when it sees fit; nothing is written. */
+    uint16_t waiting_count; /* Subscriptions of which it is not known where they begin. */
 };
 
 static inline struct session *session_of_link(struct list *link) {
@@ -64,10 +67,33 @@ static inline bool session_may_write(const struct session *session) {
     return session->state == SESSION_OPEN && !session->is_congested && session->outbox == NULL;
 }
 
-/* --- For transports ------------------------------------------------------------------------------------ */
+/* --- For transports -------------------------------------------------------------------------- */
 
-struct session *session_create(struct hub *hub, const struct transport *transport,
-                               const struct protocol *protocol, void *carrier);
+struct session_options {
+    const struct transport *transport;
+    const struct protocol *protocol;
+    void *carrier;
+    bool keeps_positions;
+};
+
+struct session *session_create(struct hub *hub, const struct session_options *options);
+
+/* Where the session is in its channels: the id of its one channel, or a list that names each by a hash. */
+void session_print_cursor(const struct session *session, struct buf *out);
+
+/* The entry for `channel` in such a text; false when there is none. `is_only` : it is the only channel. */
+bool cursor_find(struct bytes cursor, struct bytes channel, bool is_only, struct position *position);
+
+/* A session that keeps positions is sent nothing between these two, while it is given its channels. */
+void session_hold(struct session *session);
+void session_release(struct session *session);
+
+/* For sessions that are collected: takes what is in the outbox as a comma-separated list of texts. Returns
+ * how many messages there were. */
+uint32_t session_collect(struct session *session, struct buf *out);
+
+/* The transport of a collected session wants to be asked again at the end of the turn. */
+void session_stage(struct session *session);
 
 /* One whole text frame or request body. */
 void session_receive(struct session *session, struct bytes text);
@@ -79,7 +105,7 @@ void session_on_writable(struct session *session);
  * was still open. */
 void session_on_closed(struct session *session, enum close_reason reason);
 
-/* --- For everybody ------------------------------------------------------------------------------------- */
+/* --- For everybody --------------------------------------------------------------------------- */
 
 /* Ends the session from our side. */
 void session_close(struct session *session, enum close_reason reason);
@@ -92,7 +118,7 @@ void session_print_id(const struct session *session, struct buf *out);
 
 struct subscription *session_find_subscription(const struct session *session, const struct channel *channel);
 
-/* --- For the hub --------------------------------------------------------------------------------------- */
+/* --- For the hub ----------------------------------------------------------------------------- */
 
 /* Sends now; `count` messages are counted. The session may write. */
 void session_write(struct session *session, struct bytes bytes, uint32_t count);
@@ -100,13 +126,14 @@ void session_write(struct session *session, struct bytes bytes, uint32_t count);
 /* Puts a message into the outbox, or does what the channel's namespace wants for a slow consumer. */
 void session_queue_message(struct subscription *subscription, struct message *message);
 
-void session_send_gap(struct session *session, struct bytes channel);
+/* `position`: where the subscription is after it; NULL where there is nothing to say about that. */
+void session_send_gap(struct subscription *subscription, const struct position *position);
 
 /* Sends what is in the outbox as far as the transport takes it. */
 void session_flush(struct session *session);
 
-/* Answers a subscribe command; frees `reply`. */
-void session_subscribe_done(struct pending_reply *reply, struct channel *channel);
+/* Answers a command that waited for the channel to be ready, or for `error`; frees `reply`. */
+void session_subscribe_done(struct pending_reply *reply, struct channel *channel, enum error error);
 
 /* Tells the client to move within `seconds`, and closes the session when its moment has come. */
 void session_drain(struct session *session, uint32_t seconds);

@@ -3,6 +3,7 @@
 #ifndef CORE_WIRE_H
 #define CORE_WIRE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/buf.h"
@@ -28,7 +29,7 @@ static inline struct bytes wire_bytes(const struct wire *wire) {
 
 /* One per way in which messages look on the wire: a protocol within a transport's framing. Subscribers of the
  * same form share one encoding of a message. */
-enum { FORM_COUNT = 4 };
+enum { FORM_COUNT = 5 };
 
 struct form {
     unsigned index; /* Below FORM_COUNT; its place in a message's cache. */
@@ -36,12 +37,21 @@ struct form {
     /* The message as this form's subscribers get it. The reference belongs to the caller. */
     struct wire *(*encode)(const struct message *message);
 
-    /* Appends one text of the protocol (a reply, an event), framed. */
-    void (*frame)(struct bytes text, struct buf *out);
+    /* Whether what `encode` makes is to be framed for each session, because its place in several channels
+     * goes with it. Otherwise it is complete, and the same for all. */
+    bool is_framed_per_session;
+
+    /* Appends one text of the protocol (a reply, an event, and a message if framed per session), framed.
+     * `cursor` is where the session is after it; empty where there is nothing to say about that. */
+    void (*frame)(struct bytes text, struct bytes cursor, struct buf *out);
+
+    /* Appends what a session gets first, as soon as it is known where it begins; NULL: nothing. */
+    void (*open)(struct bytes cursor, struct buf *out);
 
     /* What keeps the connection alive: the transport's own ping, and one that scripts see as well. */
     struct bytes ping;
     struct bytes visible_ping;
+    bool has_pong; /* The client answers pings, so that its silence means something. */
 };
 
 #endif

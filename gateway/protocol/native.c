@@ -7,6 +7,11 @@
 #include "common/text.h"
 #include "gateway/protocol/json_span.h"
 
+enum {
+    IDEMPOTENCY_KEY_BYTES_MAX = 255,
+    HISTORY_DEFAULT = 100, /* Messages that "history" brings when it does not say how many. */
+};
+
 /* Integers beyond 64 bits and "\u0000" are valid JSON; jansson takes them only when told to. */
 enum { PARSE_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
 
@@ -16,7 +21,7 @@ static json_t *current;
 /* What a base64 payload decodes to, for the same time. */
 static struct buf decoded = {.max = SIZE_MAX};
 
-static bool is_json(struct bytes payload) {
+bool native_is_json(struct bytes payload) {
     size_t start = 0;
     while (start < payload.len && memchr(" \t\r\n", payload.data[start], 4) != NULL)
         start++;
@@ -37,7 +42,7 @@ static void append_json(struct bytes json, struct buf *out) {
 }
 
 void native_append_payload(struct bytes payload, struct buf *out) {
-    if (is_json(payload)) {
+    if (native_is_json(payload)) {
         buf_append_text(out, "\"data\":");
         append_json(payload, out);
     } else if (text_is_utf8(payload)) {
@@ -54,11 +59,9 @@ void native_append_payload(struct bytes payload, struct buf *out) {
     }
 }
 
-static void append_id(const struct position *id, struct buf *out) {
-    buf_append_text(out, ",\"id\":\"");
-    buf_append_u64(out, id->epoch);
-    buf_append_char(out, '-');
-    buf_append_u64(out, id->offset);
+static void append_position(const char *name, const struct position *position, struct buf *out) {
+    buf_append_text(out, name);
+    position_append(position, out);
     buf_append_char(out, '"');
 }
 
@@ -66,7 +69,7 @@ static void encode_message(const struct message *message, struct buf *out) {
     buf_append_text(out, "{\"channel\":");
     buf_append_json_string(out, message_channel(message));
     if (message->has_id)
-        append_id(&message->id, out);
+        append_position(",\"id\":\"", &message->id, out);
     buf_append_char(out, ',');
     native_append_payload(message_payload(message), out);
     buf_append_char(out, '}');
@@ -77,9 +80,24 @@ static void append_string(struct buf *out, const char *name, struct bytes value)
     buf_append_json_string(out, value);
 }
 
+/* Where the channel is, whether the client has missed nothing, and the messages it asked for. */
+static void append_recovery(const struct event *event, struct buf *out) {
+    if (event->has_position)
+        append_position(",\"position\":\"", &event->position, out);
+    if (event->has_recovered)
+        buf_append_text(out, event->recovered ? ",\"recovered\":true" : ",\"recovered\":false");
+    if (event->kind != EVENT_HISTORY)
+        return;
+    buf_append_text(out, ",\"messages\":[");
+    buf_append_bytes(out, event->messages);
+    buf_append_char(out, ']');
+}
+
 static void encode_event(const struct event *event, struct buf *out) {
     if (event->kind == EVENT_GAP) {
         append_string(out, "{\"event\":\"gap\",\"channel\":", event->channel);
+        if (event->has_position)
+            append_position(",\"position\":\"", &event->position, out);
         buf_append_char(out, '}');
         return;
     }
@@ -102,10 +120,12 @@ static void encode_event(const struct event *event, struct buf *out) {
         append_string(out, ",\"node\":", event->node);
         append_string(out, ",\"version\":", bytes_of(FANTAIL_VERSION));
         buf_printf(out, ",\"ping_seconds\":%" PRIu32, event->ping_seconds);
-    } else if (event->kind == EVENT_SUBSCRIBED || event->kind == EVENT_UNSUBSCRIBED) {
+    } else if (event->kind == EVENT_SUBSCRIBED || event->kind == EVENT_UNSUBSCRIBED ||
+               event->kind == EVENT_HISTORY) {
         append_string(out, ",\"channel\":", event->channel);
+        append_recovery(event, out);
     } else if (event->kind == EVENT_PUBLISHED && event->has_id) {
-        append_id(&event->id, out);
+        append_position(",\"id\":\"", &event->id, out);
     }
     buf_append_char(out, '}');
 }
@@ -140,6 +160,32 @@ static enum error read_payload(struct bytes object, struct command *out) {
     return json_member_span(object, "data", &out->payload) ? ERR_OK : ERR_BAD_REQUEST;
 }
 
+/* "since":"EPOCH-OFFSET" or "last":COUNT. */
+static enum error read_start(struct start *start) {
+    const json_t *since = json_object_get(current, "since");
+    const json_t *last = json_object_get(current, "last");
+    if (since != NULL) {
+        start->kind = START_SINCE;
+        return position_parse(string_member(current, "since"), &start->since) ? ERR_OK : ERR_POSITION_INVALID;
+    }
+    if (last != NULL) {
+        double count = json_number_value(last);
+        if (!json_is_number(last) || count < 0 || count > UINT32_MAX)
+            return ERR_BAD_REQUEST;
+        start->kind = START_LAST;
+        start->last = (uint32_t)count;
+    }
+    return ERR_OK;
+}
+
+static enum error read_publish(struct bytes object, struct command *out) {
+    out->is_urgent = bytes_equal_text(string_member(current, "priority"), "high");
+    out->idempotency_key = string_member(current, "idempotency_key");
+    if (out->idempotency_key.len > IDEMPOTENCY_KEY_BYTES_MAX)
+        return ERR_BAD_REQUEST;
+    return read_payload(object, out);
+}
+
 static enum error read_command(struct bytes object, struct command *out) {
     static const struct {
         const char *op;
@@ -147,6 +193,7 @@ static enum error read_command(struct bytes object, struct command *out) {
     } ops[] = {
         {"connect", COMMAND_CONNECT}, {"subscribe", COMMAND_SUBSCRIBE}, {"unsubscribe", COMMAND_UNSUBSCRIBE},
         {"publish", COMMAND_PUBLISH}, {"ping", COMMAND_PING},           {"pong", COMMAND_PONG},
+        {"history", COMMAND_HISTORY},
     };
     const json_t *ref = json_object_get(current, "ref");
     if (ref != NULL) {
@@ -165,7 +212,12 @@ static enum error read_command(struct bytes object, struct command *out) {
         out->kind = ops[i].kind;
         out->channel = string_member(current, "channel");
         out->visible_ping = json_is_true(json_object_get(current, "ping"));
-        return out->kind == COMMAND_PUBLISH ? read_payload(object, out) : ERR_OK;
+        if (out->kind == COMMAND_PUBLISH)
+            return read_publish(object, out);
+        enum error error = read_start(&out->start);
+        if (out->kind == COMMAND_HISTORY && out->start.kind == START_LIVE)
+            out->start = (struct start){.kind = START_LAST, .last = HISTORY_DEFAULT};
+        return error;
     }
     return ERR_UNKNOWN_OP;
 }

@@ -8,6 +8,9 @@
 
 extern const struct protocol native_protocol;
 
+/* Whether a payload is JSON, and so goes out as it is. */
+bool native_is_json(struct bytes payload);
+
 /* Appends a payload as the value of "data" or "base64", with its name and colon: as it is where it is valid
  * JSON (line breaks between its tokens become spaces), as a JSON string where it is other UTF-8, else in
  * base64. */

@@ -51,7 +51,7 @@ struct arrival {
     struct peer from;
 };
 
-/* --- Arrivals ------------------------------------------------------------------------------------------ */
+/* --- Arrivals -------------------------------------------------------------------------------- */
 
 static void on_arrival_closed(uv_handle_t *handle) {
     free(handle->data);
@@ -103,7 +103,7 @@ static struct arrival *arrival_create(struct acceptor *acceptor, int fd, const s
     return arrival;
 }
 
-/* --- Letting in, or not --------------------------------------------------------------------------------- */
+/* --- Letting in, or not ---------------------------------------------------------------------- */
 
 static void refuse(struct acceptor *acceptor, int fd, const struct peer *from, enum refusal refusal) {
     static const char full[] = "HTTP/1.1 503 Service Unavailable\r\n"
@@ -240,7 +240,7 @@ static void on_connections(uv_poll_t *poll, int status, int events) {
     }
 }
 
-/* --- Listening ------------------------------------------------------------------------------------------ */
+/* --- Listening ------------------------------------------------------------------------------- */
 
 static int listen_on(const char *address, uint16_t port, const char **error) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST};

@@ -6,6 +6,7 @@
 
 #include "gateway/core/session.h"
 #include "gateway/transport/acceptor.h"
+#include "gateway/transport/hangup.h"
 #include "gateway/transport/peer.h"
 #include "gateway/transport/server.h"
 
@@ -15,6 +16,7 @@ struct server {
     struct lws_vhost *vhost;
     struct acceptor *acceptor;
     struct peer_book *book;
+    struct hangup_watch *hangups;
     void *foreign_loops[1];
 };
 
@@ -27,7 +29,9 @@ struct connection {
     void *data;
     struct peer from;
     bool is_counted; /* `from` is in the book. */
-    bool is_closing; /* WebSocket: our close frame is out, the client's is due. */
+    bool is_stream;  /* A response without end, instead of requests. */
+    bool is_chunked;
+    bool is_closing; /* By our side: what is still to be sent is on its way. */
 };
 
 /* http.c: the callbacks of libwebsockets that concern requests; they return what libwebsockets is to be told.
@@ -40,11 +44,17 @@ int http_on_file_sent(struct connection *connection);
 void http_on_closed(struct connection *connection);
 int http_on_upgrade(struct connection *connection);
 
+/* Sends the head of a response without end in answer to the connection's exchange, which ends with it. False
+ * when the connection is dead. */
+bool http_become_stream(struct connection *connection, struct bytes head);
+
+/* The session, if there is one, has lost its connection. */
+void connection_end_session(struct connection *connection, enum close_reason reason);
+
 /* websocket.c, likewise. */
 void websocket_on_open(struct connection *connection);
 void websocket_on_received(struct connection *connection, struct bytes part);
 int websocket_on_writable(struct connection *connection);
 int websocket_on_peer_close(struct connection *connection);
-void websocket_on_closed(struct connection *connection, enum close_reason reason);
 
 #endif

@@ -32,7 +32,7 @@ struct exchange {
     void *on_gone_arg;
 };
 
-/* --- Requests ------------------------------------------------------------------------------------------ */
+/* --- Requests -------------------------------------------------------------------------------- */
 
 static bool copy_header(struct lws *wsi, enum lws_token_indexes token, struct buf *out) {
     int len = lws_hdr_total_length(wsi, token);
@@ -52,6 +52,7 @@ bool request_header(const struct request *request, enum request_header header, s
         [HEADER_AUTHORIZATION] = WSI_TOKEN_HTTP_AUTHORIZATION,
         [HEADER_CONTENT_TYPE] = WSI_TOKEN_HTTP_CONTENT_TYPE,
         [HEADER_IF_NONE_MATCH] = WSI_TOKEN_HTTP_IF_NONE_MATCH,
+        [HEADER_ACCEPT] = WSI_TOKEN_HTTP_ACCEPT,
     };
     return copy_header(request->connection->wsi, tokens[header], out);
 }
@@ -143,7 +144,7 @@ static bool take_forwarded_address(struct connection *connection) {
     return connection->is_counted;
 }
 
-/* --- Answers ------------------------------------------------------------------------------------------- */
+/* --- Answers --------------------------------------------------------------------------------- */
 
 static const char *status_text(int status) {
     static const struct {
@@ -206,6 +207,12 @@ const struct request *exchange_request(const struct exchange *exchange) {
     return &exchange->request;
 }
 
+bool exchange_is_http_1_1(const struct exchange *exchange) {
+    char version[12] = "";
+    lws_hdr_copy(exchange->request.connection->wsi, version, sizeof version, WSI_TOKEN_HTTP);
+    return strcmp(version, "HTTP/1.1") == 0;
+}
+
 struct bytes exchange_body(const struct exchange *exchange) {
     return buf_bytes(&exchange->body);
 }
@@ -224,12 +231,25 @@ static void exchange_free(struct exchange *exchange) {
     free(exchange);
 }
 
+/* libwebsockets reads nothing while a request is being answered, and would be told again and again that it
+ * could. So it is not asked, and that the client leaves is noticed otherwise. */
+static void park(struct connection *connection) {
+    lws_set_timeout(connection->wsi, NO_PENDING_TIMEOUT, 0);
+    lws_rx_flow_control(connection->wsi, 0);
+    hangup_watch_add(connection->server->hangups, lws_get_socket_fd(connection->wsi), connection);
+}
+
+static void unpark(struct connection *connection) {
+    hangup_watch_remove(connection->server->hangups, lws_get_socket_fd(connection->wsi));
+    lws_rx_flow_control(connection->wsi, 1);
+}
+
 static void answered(struct exchange *exchange) {
     exchange->is_answered = true;
     exchange->on_gone = NULL;
     if (exchange->is_in_handler)
         return;
-    lws_rx_flow_control(exchange->request.connection->wsi, 1);
+    unpark(exchange->request.connection);
     lws_callback_on_writable(exchange->request.connection->wsi);
 }
 
@@ -288,14 +308,28 @@ static int handle(struct exchange *exchange) {
             exchange->refusal == ERR_METHOD_NOT_ALLOWED ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "");
     else
         exchange->route->handle(exchange, connection->server->options.context);
+    if (connection->exchange == NULL)
+        return connection->is_closing ? -1 : 0; /* It has become a stream. */
     exchange->is_in_handler = false;
     if (exchange->is_answered)
         return send_answer(exchange);
-    /* Until there is an answer, libwebsockets reads nothing, and would be told again and again that it could.
-     */
-    lws_set_timeout(connection->wsi, NO_PENDING_TIMEOUT, 0);
-    lws_rx_flow_control(connection->wsi, 0);
+    park(connection);
     return 0;
+}
+
+bool http_become_stream(struct connection *connection, struct bytes head) {
+    connection->server->options.metrics->http_requests++;
+    connection->server->options.metrics->bytes_out += head.len;
+    exchange_free(connection->exchange);
+    int written = lws_write(connection->wsi, (unsigned char *)head.data, head.len, LWS_WRITE_HTTP);
+    if (written < (int)head.len) {
+        connection->is_closing = true;
+        return false;
+    }
+    connection->is_stream = true;
+    lws_http_headers_detach(connection->wsi);
+    park(connection);
+    return true;
 }
 
 static enum error check_route(const struct exchange *exchange) {
@@ -369,6 +403,13 @@ int http_on_body_end(struct connection *connection) {
 
 int http_on_writable(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
+    if (connection->is_stream) {
+        if (connection->is_closing)
+            return -1;
+        if (connection->session != NULL && !lws_partial_buffered(connection->wsi))
+            session_on_writable(connection->session);
+        return 0;
+    }
     return exchange != NULL && exchange->is_answered ? send_answer(exchange) : 0;
 }
 
@@ -385,7 +426,7 @@ void http_on_closed(struct connection *connection) {
     exchange_free(exchange);
 }
 
-/* --- WebSocket handshakes ------------------------------------------------------------------------------ */
+/* --- WebSocket handshakes -------------------------------------------------------------------- */
 
 static enum error check_subprotocol(struct connection *connection) {
     struct buf offered;

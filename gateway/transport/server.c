@@ -27,6 +27,12 @@ void *connection_data(const struct connection *connection) {
     return connection->data;
 }
 
+void connection_end_session(struct connection *connection, enum close_reason reason) {
+    if (connection->session != NULL)
+        session_on_closed(connection->session, reason);
+    connection->session = NULL;
+}
+
 static void connection_free(struct connection *connection) {
     struct server *server = connection->server;
     if (connection->is_counted)
@@ -58,6 +64,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return http_on_file_sent(connection);
     case LWS_CALLBACK_CLOSED_HTTP:
         http_on_closed(connection);
+        connection_end_session(connection, CLOSE_PEER);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return http_on_upgrade(connection);
@@ -76,11 +83,11 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         return websocket_on_peer_close(connection);
     case LWS_CALLBACK_CLOSED:
-        websocket_on_closed(connection, CLOSE_LOST);
+        connection_end_session(connection, CLOSE_LOST);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         http_on_closed(connection);
-        websocket_on_closed(connection, CLOSE_LOST);
+        connection_end_session(connection, CLOSE_LOST);
         lws_set_opaque_user_data(wsi, NULL);
         connection_free(connection);
         return 0;
@@ -114,6 +121,11 @@ static void on_accept(void *context, int fd, const struct peer *from, bool is_co
     connection->is_counted = is_counted;
     server->options.metrics->connections++;
     lws_set_opaque_user_data(wsi, connection);
+}
+
+static void on_hangup(void *who) {
+    struct connection *connection = who;
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
 
 static void on_lws_log(int level, const char *line) {
@@ -177,10 +189,15 @@ struct server *server_create(const struct server_options *options) {
         .on_accept = on_accept,
         .context = server,
     };
+    server->hangups = hangup_watch_create(options->loop, on_hangup);
+    if (server->hangups == NULL)
+        goto fail_vhost;
     server->acceptor = acceptor_create(&acceptor);
     if (server->acceptor == NULL)
-        goto fail_vhost;
+        goto fail_acceptor;
     return server;
+fail_acceptor:
+    hangup_watch_destroy(server->hangups);
 fail_vhost:
     lws_context_destroy(server->lws);
 fail_context:
@@ -200,12 +217,13 @@ void server_stop(struct server *server) {
 
 void server_destroy(struct server *server) {
     acceptor_destroy(server->acceptor);
-    /* On a loop that is not its own, libwebsockets ends in two steps: it closes its handles, and once the loop
-     * has told it that they are closed it frees what is left. */
+    /* On a loop that is not its own, libwebsockets ends in two steps: it closes its handles, and once the
+     * loop has told it that they are closed it frees what is left. */
     lws_context_destroy(server->lws);
     for (int i = 0; i < DESTROY_TURNS; i++)
         uv_run(&server->options.loop->uv, UV_RUN_NOWAIT);
     lws_context_destroy(server->lws);
+    hangup_watch_destroy(server->hangups);
     peer_book_destroy(server->book);
     free(server);
 }

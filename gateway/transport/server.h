@@ -65,8 +65,7 @@ void server_stop(struct server *server);
 /* Stops, and ends every connection; runs the loop for a few turns. */
 void server_destroy(struct server *server);
 
-/* --- Requests: valid within the handler ------------------------------------------------------------------
- */
+/* --- Requests: valid within the handler ------------------------------------------------------ */
 
 struct request {
     struct connection *connection;
@@ -79,7 +78,8 @@ enum request_header {
     HEADER_HOST,
     HEADER_AUTHORIZATION,
     HEADER_CONTENT_TYPE,
-    HEADER_IF_NONE_MATCH
+    HEADER_IF_NONE_MATCH,
+    HEADER_ACCEPT,
 };
 
 /* Appends the header's value and returns whether there was one. */
@@ -89,10 +89,11 @@ bool request_custom_header(const struct request *request, const char *name, stru
 /* Appends the `index`th value of the query's parameter `name`, decoded; false when there are not so many. */
 bool request_query(const struct request *request, const char *name, unsigned index, struct buf *out);
 
-/* --- Exchanges: a request and its answer -----------------------------------------------------------------
- */
+/* --- Exchanges: a request and its answer ----------------------------------------------------- */
 
 const struct request *exchange_request(const struct exchange *exchange);
+/* Whether the client takes what came after HTTP/1.0, chunks above all. */
+bool exchange_is_http_1_1(const struct exchange *exchange);
 struct bytes exchange_body(const struct exchange *exchange);
 
 /* Calls `on_gone` when the client leaves before the answer; the exchange is then gone as well. */
@@ -106,8 +107,7 @@ void exchange_reply_error(struct exchange *exchange, enum error error, const cha
 void exchange_reply_file(struct exchange *exchange, const char *file, const char *content_type,
                          const char *headers);
 
-/* --- Connections -----------------------------------------------------------------------------------------
- */
+/* --- Connections ----------------------------------------------------------------------------- */
 
 /* Something of the caller's, freed with free() when the connection ends. */
 void connection_set_data(struct connection *connection, void *data);

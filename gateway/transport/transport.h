@@ -25,6 +25,10 @@ struct transport {
      * session_on_closed follows, never from within the call. */
     void (*close)(void *carrier, enum close_reason reason);
 
+    /* For transports that answer requests instead of writing: called at the end of a turn in which the
+     * session has something for session_collect, or asked for it with session_stage. NULL for the others. */
+    void (*collect)(void *carrier);
+
     /* "address:port" of the client, for people. */
     void (*describe_peer)(void *carrier, struct buf *out);
 };

@@ -128,14 +128,7 @@ int websocket_on_writable(struct connection *connection) {
 }
 
 int websocket_on_peer_close(struct connection *connection) {
-    websocket_on_closed(connection, CLOSE_PEER);
+    connection_end_session(connection, CLOSE_PEER);
     /* The answer to our close frame wants no answer. */
     return connection->is_closing ? -1 : 0;
-}
-
-void websocket_on_closed(struct connection *connection, enum close_reason reason) {
-    if (connection->session != NULL)
-        session_on_closed(connection->session, reason);
-    connection->session = NULL;
-    drop_received(connection);
 }

@@ -8,22 +8,24 @@
 
 /* --- Forms --------------------------------------------------------------------------------------------- */
 
-static void frame_line(struct bytes text, struct buf *out) {
+static void frame_line(struct bytes text, struct bytes cursor, struct buf *out) {
+    (void)cursor;
     buf_append_bytes(out, text);
     buf_append_char(out, '\n');
 }
 
-static void frame_quote(struct bytes text, struct buf *out) {
+static void frame_quote(struct bytes text, struct bytes cursor, struct buf *out) {
     buf_append_text(out, "> ");
-    frame_line(text, out);
+    frame_line(text, cursor, out);
 }
 
-static struct wire *encode(const struct message *message, void (*frame)(struct bytes, struct buf *)) {
+static struct wire *encode(const struct message *message,
+                           void (*frame)(struct bytes, struct bytes, struct buf *)) {
     struct buf text, framed;
     buf_init(&text, 0);
     buf_init(&framed, 0);
     native_protocol.encode_message(message, &text);
-    frame(buf_bytes(&text), &framed);
+    frame(buf_bytes(&text), BYTES_LITERAL(""), &framed);
     struct wire *wire = wire_create(buf_bytes(&framed), BYTES_LITERAL(""));
     buf_finish(&text);
     buf_finish(&framed);
@@ -44,6 +46,7 @@ static const struct form lines_form = {
     .frame = frame_line,
     .ping = BYTES_LITERAL(FAKE_PING "\n"),
     .visible_ping = BYTES_LITERAL(FAKE_VISIBLE_PING "\n"),
+    .has_pong = true,
 };
 
 static const struct form quotes_form = {
@@ -52,6 +55,7 @@ static const struct form quotes_form = {
     .frame = frame_quote,
     .ping = BYTES_LITERAL("> " FAKE_PING "\n"),
     .visible_ping = BYTES_LITERAL("> " FAKE_VISIBLE_PING "\n"),
+    .has_pong = true,
 };
 
 /* --- The socket ---------------------------------------------------------------------------------------- */
@@ -114,7 +118,12 @@ void fake_client_open(struct fake_client *client, struct hub *hub, const struct 
     *client = (struct fake_client){.takes = SIZE_MAX};
     buf_init(&client->heard, 0);
     buf_init(&client->stuck, 0);
-    client->session = session_create(hub, transport, &native_protocol, client);
+    struct session_options options = {
+        .transport = transport,
+        .protocol = &native_protocol,
+        .carrier = client,
+    };
+    client->session = session_create(hub, &options);
 }
 
 void fake_client_finish(struct fake_client *client) {

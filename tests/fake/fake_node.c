@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "tests/unit/unit.h"
@@ -47,6 +48,7 @@ struct fake_node *fake_node_create(void) {
         .node = BYTES_LITERAL("n1"),
         .generation = 0xABC,
         .now_ms = fake_clock_now,
+        .wall_ms = clock_wall_ms,
         .now_context = &node->clock,
     };
     node->hub = hub_create(&options);

@@ -122,6 +122,7 @@ static void batch_has_a_maximum_of_bytes_and_a_larger_message_goes_alone(void **
     struct fake_client ann;
     struct bytes line;
     char *payload = xcalloc(1, 200001);
+    node->config.limits.message_bytes = 200000;
     fake_node_join(node, &ann, "a");
     for (int i = 0; i < LENGTHS; i++) {
         memset(payload, 'a' + i, lengths[i]);

@@ -11,11 +11,30 @@ static struct wire *wire_of(const char *text) {
     return wire_create(bytes_of(text), BYTES_LITERAL(""));
 }
 
+/* What has a subscription is a message of it. */
+static void push(struct outbox *outbox, struct wire *wire, struct subscription *subscription,
+                 uint64_t *held_bytes) {
+    struct outbox_entry entry = {
+        .wire = wire,
+        .subscription = subscription,
+        .is_message = subscription != NULL,
+    };
+    outbox_push(outbox, &entry, held_bytes);
+}
+
+static struct message *make_message(struct bytes channel, struct bytes payload, const struct position *id,
+                                    uint64_t arrived_ns) {
+    struct entry entry = {.has_id = id != NULL, .payload = payload};
+    if (id != NULL)
+        entry.id = *id;
+    return message_create(channel, &entry, arrived_ns);
+}
+
 /* Pushes a wire of its own, whose only reference is the outbox's. */
 static void push_text(struct outbox *outbox, const char *text, struct subscription *subscription,
                       uint64_t *held_bytes) {
     struct wire *wire = wire_of(text);
-    outbox_push(outbox, wire, subscription, held_bytes);
+    push(outbox, wire, subscription, held_bytes);
     wire_unref(wire);
 }
 
@@ -68,7 +87,7 @@ static void message_keeps_copies_of_channel_payload_and_id(void **state) {
     (void)state;
     char channel[] = "room", payload[] = "hi\0there";
     struct position id = {7, 9};
-    struct message *message = message_create(bytes_make(channel, 4), bytes_make(payload, 8), &id, 55);
+    struct message *message = make_message(bytes_make(channel, 4), bytes_make(payload, 8), &id, 55);
     memset(channel, 'x', sizeof channel);
     memset(payload, 'x', sizeof payload);
     memset(&id, 0, sizeof id);
@@ -80,7 +99,7 @@ static void message_keeps_copies_of_channel_payload_and_id(void **state) {
     assert_int_equal(message->arrived_ns, 55);
     message_unref(message);
 
-    message = message_create(BYTES_LITERAL("c"), (struct bytes){NULL, 0}, NULL, 0);
+    message = make_message(BYTES_LITERAL("c"), (struct bytes){NULL, 0}, NULL, 0);
     assert_false(message->has_id);
     assert_int_equal(message_payload(message).len, 0);
     message_unref(message);
@@ -89,7 +108,7 @@ static void message_keeps_copies_of_channel_payload_and_id(void **state) {
 static void message_is_encoded_once_per_form(void **state) {
     (void)state;
     const struct form forms[] = {{.index = 0, .encode = encode}, {.index = FORM_COUNT - 1, .encode = encode}};
-    struct message *message = message_create(BYTES_LITERAL("c"), BYTES_LITERAL("p"), NULL, 0);
+    struct message *message = make_message(BYTES_LITERAL("c"), BYTES_LITERAL("p"), NULL, 0);
     encodings = 0;
     struct wire *first = message_wire(message, &forms[0]);
     assert_ptr_equal(message_wire(message, &forms[0]), first);
@@ -165,9 +184,9 @@ static void shared_wire_is_counted_once_for_the_node_and_in_full_for_each_sessio
     struct subscription subscription = {0};
     struct wire *shared = wire_of("0123456789");
     struct outbox *a = outbox_create(), *b = outbox_create();
-    outbox_push(a, shared, &subscription, &held);
-    outbox_push(b, shared, &subscription, &held);
-    outbox_push(b, shared, &subscription, &held);
+    push(a, shared, &subscription, &held);
+    push(b, shared, &subscription, &held);
+    push(b, shared, &subscription, &held);
     push_text(b, "own", &subscription, &held);
     assert_int_equal(a->bytes, 10);
     assert_int_equal(b->bytes, 23);
@@ -226,7 +245,7 @@ static void all_of_one_subscription_go_and_the_others_keep_their_order(void **st
     uint64_t held = 0;
     struct subscription a = {0}, b = {0};
     struct outbox *outbox = outbox_create();
-    assert_int_equal(outbox_drop_all(outbox, &a, &held), 0);
+    assert_int_equal(outbox_drop_all(outbox, &a, false, &held), 0);
     push_text(outbox, "turn", NULL, &held);
     pop_expecting(outbox, "turn", &held);
     push_text(outbox, "a1", &a, &held);
@@ -235,7 +254,7 @@ static void all_of_one_subscription_go_and_the_others_keep_their_order(void **st
     push_text(outbox, "a2", &a, &held);
     push_text(outbox, "b2", &b, &held);
     push_text(outbox, "a3", &a, &held);
-    assert_int_equal(outbox_drop_all(outbox, &a, &held), 3);
+    assert_int_equal(outbox_drop_all(outbox, &a, false, &held), 3);
     assert_int_equal(outbox->messages, 2);
     assert_int_equal(outbox->bytes, 9);
     assert_int_equal(held, 9);
@@ -243,7 +262,7 @@ static void all_of_one_subscription_go_and_the_others_keep_their_order(void **st
     pop_expecting(outbox, "reply", &held);
     push_text(outbox, "a4", &a, &held);
     pop_expecting(outbox, "b2", &held);
-    assert_int_equal(outbox_drop_all(outbox, &a, &held), 1);
+    assert_int_equal(outbox_drop_all(outbox, &a, false, &held), 1);
     assert_empty(outbox, held);
     outbox_destroy(outbox, &held);
 }
@@ -268,7 +287,7 @@ static void outbox_behaves_like_a_list_whatever_is_done_to_it(void **state) {
         if (what < 55) {
             int owner = rand() % (SUBSCRIPTIONS + 1) - 1;
             struct wire *wire = wire_create(bytes_make(&next, sizeof next), BYTES_LITERAL(""));
-            outbox_push(outbox, wire, owner < 0 ? NULL : &subscriptions[owner], &held);
+            push(outbox, wire, owner < 0 ? NULL : &subscriptions[owner], &held);
             wire_unref(wire);
             model[count].number = next++;
             model[count++].owner = owner;
@@ -297,7 +316,7 @@ static void outbox_behaves_like_a_list_whatever_is_done_to_it(void **state) {
             for (size_t i = 0; i < count; i++)
                 if (model[i].owner != owner)
                     model[kept++] = model[i];
-            assert_int_equal(outbox_drop_all(outbox, &subscriptions[owner], &held), count - kept);
+            assert_int_equal(outbox_drop_all(outbox, &subscriptions[owner], false, &held), count - kept);
             count = kept;
         }
         size_t messages = 0;

@@ -1,0 +1,212 @@
+#include "gateway/core/recovery.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "gateway/core/history.h"
+
+enum {
+    /* What may wait for a read of the stream. Beyond it, what waits is dropped and read as well. */
+    HELD_COUNT_MAX = 4096,
+    HELD_BYTES_MAX = 8 * 1024 * 1024,
+};
+
+/* A read of the stream under way. Outlives the channel if need be. */
+struct recovery {
+    struct channel *channel; /* NULL: gone. */
+    struct message *held_first;
+    struct message *held_last;
+    uint32_t held_count;
+    size_t held_bytes;
+    bool must_repeat; /* What waited became too much, or the link was lost and came back. */
+};
+
+static void drop_held(struct recovery *recovery) {
+    while (recovery->held_first != NULL) {
+        struct message *message = recovery->held_first;
+        recovery->held_first = message->next_in_batch;
+        message_unref(message);
+    }
+    recovery->held_count = 0;
+    recovery->held_bytes = 0;
+}
+
+static void hold(struct recovery *recovery, struct message *message) {
+    if (recovery->held_count == HELD_COUNT_MAX || recovery->held_bytes > HELD_BYTES_MAX) {
+        recovery->must_repeat = true;
+        drop_held(recovery);
+        message_unref(message);
+        return;
+    }
+    if (recovery->held_first == NULL)
+        recovery->held_first = message;
+    else
+        recovery->held_last->next_in_batch = message;
+    recovery->held_last = message;
+    recovery->held_count++;
+    recovery->held_bytes += message->payload_len;
+}
+
+static const struct position *seen_of(const struct channel *channel) {
+    return channel->has_seen ? &channel->seen : NULL;
+}
+
+static void accept_next(struct channel *channel, struct message *message) {
+    channel->seen = message->id;
+    channel->has_seen = true;
+    channel_accept(channel, message);
+}
+
+/* Something between what was seen and `message` is lost for good. */
+static void accept_after_gap(struct channel *channel, struct message *message) {
+    struct position before = message->id;
+    before.offset--;
+    channel_accept_gap(channel, message->id.offset > 0 ? &before : NULL);
+    accept_next(channel, message);
+}
+
+/* An entry that the stream holds, in order; returns false when there is a hole before it. */
+static void take_from_stream(struct channel *channel, const struct entry *entry) {
+    struct message *message = message_create(channel_name(channel), entry, clock_monotonic_ns());
+    if (!channel->has_seen) {
+        accept_next(channel, message);
+        return;
+    }
+    switch (splice_check(&channel->seen, message)) {
+    case SPLICE_OLD:
+        message_unref(message);
+        break;
+    case SPLICE_NEXT:
+        accept_next(channel, message);
+        break;
+    case SPLICE_HOLE:
+        accept_after_gap(channel, message);
+        break;
+    }
+}
+
+/* The first read of a channel: nobody has it yet, so the ring is filled without a delivery. */
+static void fill(struct channel *channel, const struct sync_result *result) {
+    for (size_t i = 0; i < result->count; i++) {
+        struct message *message =
+            message_create(channel_name(channel), &result->entries[i], clock_monotonic_ns());
+        history_append(channel->history, message, channel->options->history_size);
+        message_unref(message);
+    }
+    if (!channel->history->has_head || position_compare(&channel->history->head, &result->head) != 0)
+        history_reset(channel->history, &result->head);
+    channel->seen = result->head;
+    channel->has_seen = true;
+}
+
+static void take(struct channel *channel, const struct sync_result *result) {
+    for (size_t i = 0; i < result->count; i++)
+        take_from_stream(channel, &result->entries[i]);
+    if (position_compare(&channel->seen, &result->head) == 0)
+        return;
+    /* The stream went on and has expired since, or it is another one. */
+    channel_accept_gap(channel, &result->head);
+    channel->seen = result->head;
+}
+
+static void take_held(struct channel *channel, struct recovery *recovery) {
+    struct message *message = recovery->held_first;
+    recovery->held_first = NULL;
+    while (message != NULL) {
+        struct message *next = message->next_in_batch;
+        message->next_in_batch = NULL;
+        recovery_on_entry(channel, message);
+        message = next;
+    }
+}
+
+/* The stream cannot be read: what comes live is all there is. */
+static void take_held_as_they_are(struct channel *channel, struct recovery *recovery) {
+    while (recovery->held_first != NULL) {
+        struct message *message = recovery->held_first;
+        recovery->held_first = message->next_in_batch;
+        message->next_in_batch = NULL;
+        if (message->has_id)
+            accept_next(channel, message);
+        else
+            channel_accept(channel, message);
+    }
+}
+
+static void on_synced(void *arg, enum error error, const struct sync_result *result) {
+    struct recovery *recovery = arg;
+    struct channel *channel = recovery->channel;
+    if (channel == NULL) {
+        drop_held(recovery);
+        free(recovery);
+        return;
+    }
+    channel->recovery = NULL;
+    if (error == ERR_OK) {
+        channel->is_failing = false;
+        if (channel->has_seen)
+            take(channel, result);
+        else
+            fill(channel, result);
+        channel_answer_pending(channel, ERR_OK);
+        take_held(channel, recovery);
+        if (recovery->must_repeat)
+            recovery_start(channel);
+    } else if (error == ERR_BROKER_UNAVAILABLE) {
+        /* The link is lost, or about to be known as such; the next one begins with a read. */
+        if (channel->is_subscribed && recovery->must_repeat)
+            recovery_start(channel);
+    } else {
+        /* Redis does not let us. Whoever is here is told once, whoever comes gets the error. */
+        if (channel->has_seen && !channel->is_failing)
+            channel_accept_gap(channel, NULL);
+        channel->is_failing = true;
+        channel_answer_pending(channel, error);
+        take_held_as_they_are(channel, recovery);
+    }
+    drop_held(recovery);
+    free(recovery);
+}
+
+void recovery_start(struct channel *channel) {
+    struct broker *broker = channel->hub->broker;
+    if (channel->recovery != NULL) {
+        channel->recovery->must_repeat = true;
+        return;
+    }
+    channel->recovery = xcalloc(1, sizeof *channel->recovery);
+    channel->recovery->channel = channel;
+    broker->ops->sync(broker, channel_name(channel), channel->options, seen_of(channel), on_synced,
+                      channel->recovery);
+}
+
+void recovery_on_entry(struct channel *channel, struct message *message) {
+    if (channel->recovery != NULL) {
+        hold(channel->recovery, message);
+        return;
+    }
+    if (!message->has_id) {
+        /* A bare PUBLISH to a channel with history: live, and not kept. */
+        channel_accept(channel, message);
+        return;
+    }
+    switch (splice_check(seen_of(channel), message)) {
+    case SPLICE_OLD:
+        message_unref(message);
+        break;
+    case SPLICE_NEXT:
+        accept_next(channel, message);
+        break;
+    case SPLICE_HOLE:
+        recovery_start(channel);
+        hold(channel->recovery, message);
+        break;
+    }
+}
+
+void recovery_forget(struct channel *channel) {
+    if (channel->recovery != NULL)
+        channel->recovery->channel = NULL;
+    channel->recovery = NULL;
+}
