@@ -56,9 +56,11 @@ static void append_cards(struct buf *out, const struct result *result) {
     buf_append_text(out, "<div class=\"cards\">");
     card(out, format_count(text, result->live_after_connect), "connected",
          result->live_after_connect < result->options->subscribers);
-    if (span->delivered > 0 && span->seconds > 0)
+    /* Over all rates of a search they would say nothing. */
+    bool is_search = result->options->find_rate;
+    if (span->delivered > 0 && span->seconds > 0 && !is_search)
         card(out, format_rate(text, span->delivered / span->seconds), "delivered per second", false);
-    if (result->latency_all.count > 0) {
+    if (result->latency_all.count > 0 && !is_search) {
         card(out, format_ns(text, histogram_percentile(&result->latency_all, 50)), "latency p50", false);
         card(out, format_ns(text, histogram_percentile(&result->latency_all, 99)), "latency p99", false);
     }
@@ -100,10 +102,6 @@ static const char *count_text(char *out, double value) {
     return format_rate(out, value);
 }
 
-static const char *bytes_text(char *out, double value) {
-    return format_bytes(out, value);
-}
-
 static const char *percent_text(char *out, double value) {
     snprintf(out, 32, "%.0f%%", value * 100);
     return out;
@@ -131,7 +129,7 @@ static void append_percentile_chart(struct buf *out, const struct result *result
             (struct chart_series){transport_name((enum transport)i), x[count], y[count], PERCENTILE_POINTS};
         count++;
     }
-    if (count == 0 || top == 0)
+    if (count == 0 || top == 0 || result->options->find_rate)
         return;
     double ticks[] = {0, nines(50), 1, 2, 3, 4, 5, 6};
     chart_append(out, &(struct chart){.title = "Latency by percentile",
@@ -169,7 +167,7 @@ static struct columns columns_create(const struct result *result) {
         columns.connects[i] = sample->connects_per_second;
         columns.server[i] = sample->server_cpu;
         columns.own[i] = sample->own_cpu;
-        columns.rss[i] = sample->rss_bytes;
+        columns.rss[i] = sample->rss_bytes / (1 << 20);
         columns.live[i] = sample->live;
         columns.p50[i] = sample->p50_ns == 0 ? NAN : (double)sample->p50_ns;
         columns.p99[i] = sample->p99_ns == 0 ? NAN : (double)sample->p99_ns;
@@ -234,9 +232,9 @@ static void append_time_charts(struct buf *out, const struct result *result) {
     chart_append(out, &chart);
     struct chart_series memory[] = {{"RSS", columns.at, columns.rss, count}};
     chart.title = "Server memory";
-    chart.y_label = "resident";
+    chart.y_label = "MiB resident";
     chart.series = memory;
-    chart.y_text = bytes_text;
+    chart.y_text = NULL;
     if (result->has_server)
         chart_append(out, &chart);
     free(columns.at);
