@@ -5,6 +5,7 @@
 #include "common/text.h"
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
+#include "gateway/core/cursor.h"
 #include "gateway/core/session.h"
 #include "gateway/protocol/native.h"
 #include "gateway/transport/poll.h"

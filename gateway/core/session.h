@@ -78,12 +78,6 @@ struct session_options {
 
 struct session *session_create(struct hub *hub, const struct session_options *options);
 
-/* Where the session is in its channels: the id of its one channel, or a list that names each by a hash. */
-void session_print_cursor(const struct session *session, struct buf *out);
-
-/* The entry for `channel` in such a text; false when there is none. `is_only` : it is the only channel. */
-bool cursor_find(struct bytes cursor, struct bytes channel, bool is_only, struct position *position);
-
 /* A session that keeps positions is sent nothing between these two, while it is given its channels. */
 void session_hold(struct session *session);
 void session_release(struct session *session);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
+#include "gateway/core/cursor.h"
 #include "gateway/forms.h"
 #include "gateway/transport/connection.h"
 
@@ -49,7 +50,7 @@ static void answer(struct poll *poll) {
     session_collect(poll->session, &messages);
     if (messages.len > 0)
         messages.len--; /* The comma after the last one. */
-    session_print_cursor(poll->session, &cursor);
+    cursor_print(poll->session, &cursor);
     buf_printf(&tag, "\"%.*s\"", BYTES_FMT(buf_bytes(&cursor)));
     buf_printf(&headers, "%sCache-Control: no-cache\r\nETag: %.*s\r\n%c", poll->headers,
                BYTES_FMT(buf_bytes(&tag)), '\0');

@@ -1,0 +1,143 @@
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "gateway/core/channel.h"
+#include "gateway/core/session_internal.h"
+
+enum {
+    /* A client that sends nothing but what we do not understand is talking another language. */
+    STRIKES_MAX = 16,
+};
+
+void session_reply_error(struct session *session, const struct command *command, enum error error) {
+    struct event event = {
+        .kind = EVENT_ERROR,
+        .error = error,
+        .has_ref = command->has_ref,
+        .ref = command->ref,
+        .channel = command->channel,
+    };
+    session_metrics(session)->command_errors++;
+    session_reply(session, &event);
+}
+
+struct pending_reply *session_pend(struct session *session, const struct command *command) {
+    struct pending_reply *reply = xmalloc(sizeof *reply);
+    *reply = (struct pending_reply){
+        .session = session,
+        .has_ref = command->has_ref,
+        .ref = command->ref,
+        .start = command->start,
+        .is_history = command->kind == COMMAND_HISTORY,
+    };
+    list_init(&reply->in_channel);
+    list_push_back(&session->pending_replies, &reply->in_session);
+    return reply;
+}
+
+static void connect_session(struct session *session, const struct command *command) {
+    struct buf id;
+    session->wants_visible_ping = command->visible_ping;
+    buf_init(&id, 0);
+    session_print_id(session, &id);
+    struct event event = {
+        .kind = EVENT_CONNECTED,
+        .has_ref = command->has_ref,
+        .ref = command->ref,
+        .session = buf_bytes(&id),
+        .node = session->hub->options.node,
+        .ping_seconds = session_config(session)->ping.interval_seconds,
+    };
+    session_reply(session, &event);
+    buf_finish(&id);
+}
+
+static void on_published(void *arg, enum error error, const struct position *id) {
+    struct pending_reply *reply = arg;
+    if (reply->session != NULL) {
+        struct event event = {
+            .kind = error == ERR_OK ? EVENT_PUBLISHED : EVENT_ERROR,
+            .error = error,
+            .has_ref = reply->has_ref,
+            .ref = reply->ref,
+            .has_id = id != NULL,
+        };
+        if (id != NULL)
+            event.id = *id;
+        session_reply(reply->session, &event);
+    }
+    list_unlink(&reply->in_session);
+    free(reply);
+}
+
+static void publish(struct session *session, const struct command *command) {
+    const struct config *config = session_config(session);
+    enum error error = ERR_OK;
+    if (!channel_name_is_valid(command->channel))
+        error = ERR_CHANNEL_INVALID;
+    else if (!channel_namespace(config, command->channel)->client_publish)
+        error = ERR_PUBLISH_FORBIDDEN;
+    else if (command->payload.len > config->limits.message_bytes)
+        error = ERR_MESSAGE_TOO_LARGE;
+    else if (!token_bucket_take(&session->publishes, config->limits.publishes_per_second,
+                                hub_now_ms(session->hub)))
+        error = ERR_RATE_LIMITED;
+    if (error != ERR_OK) {
+        session_reply_error(session, command, error);
+        return;
+    }
+    struct publish_request request = {
+        .channel = command->channel,
+        .payload = command->payload,
+        .options = channel_namespace(config, command->channel),
+        .is_urgent = command->is_urgent,
+        .idempotency_key = command->idempotency_key,
+    };
+    hub_publish(session->hub, &request, on_published, session_pend(session, command));
+}
+
+static void ping(struct session *session, const struct command *command) {
+    struct event event = {.kind = EVENT_PONG, .has_ref = command->has_ref, .ref = command->ref};
+    session_reply(session, &event);
+}
+
+void session_execute(struct session *session, const struct command *command) {
+    static void (*const handlers[])(struct session *, const struct command *) = {
+        [COMMAND_CONNECT] = connect_session,
+        [COMMAND_SUBSCRIBE] = session_subscribe,
+        [COMMAND_UNSUBSCRIBE] = session_unsubscribe,
+        [COMMAND_PUBLISH] = publish,
+        [COMMAND_PING] = ping,
+        [COMMAND_PONG] = NULL,
+        [COMMAND_HISTORY] = session_history,
+    };
+    session_metrics(session)->commands++;
+    session->strikes = 0;
+    if (handlers[command->kind] == NULL)
+        return;
+    session->command_ms = hub_now_ms(session->hub);
+    handlers[command->kind](session, command);
+}
+
+void session_receive(struct session *session, struct bytes text) {
+    session->heard_ms = hub_now_ms(session->hub);
+    while (session_is_open(session)) {
+        struct command command = {0};
+        size_t used = 0;
+        enum error error = session->protocol->decode(text, &used, &command);
+        if (error == ERR_MORE)
+            return;
+        text = bytes_skip(text, used);
+        if (error == ERR_OK) {
+            session_execute(session, &command);
+        } else {
+            session_reply_error(session, &command, error);
+            if (++session->strikes == STRIKES_MAX)
+                session_close(session, CLOSE_BAD_REQUEST);
+        }
+    }
+}
+
+void session_on_pong(struct session *session) {
+    session->heard_ms = hub_now_ms(session->hub);
+}

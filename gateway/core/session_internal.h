@@ -1,0 +1,48 @@
+/* What the files that make up a session share: session.c (its life), session_send.c (what it is sent),
+ * session_subscribe.c (where its channels begin) and session_commands.c (what the client asks). */
+#ifndef CORE_SESSION_INTERNAL_H
+#define CORE_SESSION_INTERNAL_H
+
+#include "gateway/core/session.h"
+
+static inline struct metrics *session_metrics(const struct session *session) {
+    return session->hub->options.metrics;
+}
+
+static inline const struct config *session_config(const struct session *session) {
+    return session->hub->options.config;
+}
+
+/* The node's count of what outboxes hold. */
+static inline uint64_t *session_held_bytes(struct session *session) {
+    return &session_metrics(session)->outbox_bytes;
+}
+
+/* --- session_send.c --- */
+
+/* Replies and events are never dropped: a client that asks without reading the answers is too slow. */
+void session_reply(struct session *session, const struct event *event);
+
+/* Queues a message whatever the session's own limits say. */
+void session_push_message(struct subscription *subscription, struct message *message);
+
+/* Takes note of what the transport said to a write. */
+void session_after_write(struct session *session, enum write_result result);
+
+/* --- session_commands.c --- */
+
+void session_reply_error(struct session *session, const struct command *command, enum error error);
+
+/* A reply to `command` that has to wait; session_subscribe_done or its like frees it. */
+struct pending_reply *session_pend(struct session *session, const struct command *command);
+
+/* --- session_subscribe.c --- */
+
+void session_subscribe(struct session *session, const struct command *command);
+void session_unsubscribe(struct session *session, const struct command *command);
+void session_history(struct session *session, const struct command *command);
+
+/* Frees it, and what it has in the outbox. */
+void session_remove_subscription(struct session *session, struct subscription *subscription);
+
+#endif
