@@ -103,7 +103,7 @@ static const struct setting config_items[] = {
            "Clients of one address per worker process, trusted_proxies excepted. 0: no limit."),
     NUMBER(limits.accepts_per_second, 0, 1000000, 0, RELOAD,
            "New connections per second and worker process; more are turned away. 0: no limit."),
-    NUMBER(limits.channels_per_session, 1, 1000000, 128, RELOAD, "Channels one client may be subscribed to."),
+    NUMBER(limits.channels_per_session, 1, 65535, 128, RELOAD, "Channels one client may be subscribed to."),
     NUMBER(limits.message_bytes, 1, 64 << 20, 65536, RELOAD, "The largest message a client may publish."),
     NUMBER(limits.outbox_bytes, 1024, 1ull << 40, 1 << 20, RELOAD,
            "What may wait for one client that reads slowly; beyond it its namespace's slow_consumer acts."),

@@ -58,6 +58,8 @@ static void number_out_of_range_is_refused(void **state) {
          "f.conf:1: listen.port: must be a number from 1 to 65535, is 65536\n"},
         {"limits = { connections = 4294967297L; };",
          "f.conf:1: limits.connections: must be a number from 1 to 10000000, is 4294967297\n"},
+        {"limits = { channels_per_session = 65536; };", /* A session counts them in 16 bits. */
+         "f.conf:1: limits.channels_per_session: must be a number from 1 to 65535, is 65536\n"},
         {"limits = { outbox_bytes = -1L; };",
          "f.conf:1: limits.outbox_bytes: must be a number from 1024 to 1099511627776, is -1\n"},
     };
