@@ -24,8 +24,7 @@ void log_configure(enum log_level level, enum log_format format, const char *nod
     snprintf(config.node, sizeof config.node, "%s", node);
 }
 
-void log_set_level(enum log_level level)
-{
+void log_set_level(enum log_level level) {
     config.level = level;
 }
 

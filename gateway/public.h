@@ -14,6 +14,6 @@ struct public_site {
 
 /* Their context is a struct public_site. */
 extern const struct route public_routes[];
-void public_on_websocket(struct connection *connection, void *site);
+void public_on_websocket(struct connection *connection, void *context);
 
 #endif

@@ -17,7 +17,7 @@ bool api_is_call(const char *call);
 
 /* `body` is the text of a JSON object. A reply is {"error":{"code","message"}} or what docs/OPERATIONS.md
  * says. */
-void api_call(struct hub *hub, const char *call, struct bytes body, api_done *on_done, void *arg);
+void api_call(struct hub *hub, const char *name, struct bytes body, api_done *on_done, void *arg);
 
 /* {"error":{"code","message"}}, the code of which master and worker share. */
 json_t *api_error(enum error error);

@@ -139,8 +139,8 @@ static void on_probe_back(struct redis_broker *redis) {
     redis->is_failing = false;
     redis->options.metrics->redis_up = 1;
     log_info("redis", "link up");
-    /* Until now the timer stood at the end of the attempt: left there, it would fire when this very probe is as
-     * old as a lost one. */
+    /* Until now the timer stood at the end of the attempt: left there, it would fire when this very probe is
+     * as old as a lost one. */
     arm(redis, redis->options.config->redis.probe_ms);
     redis->base.events->on_link_up(redis->base.context);
 }

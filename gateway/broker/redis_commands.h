@@ -31,9 +31,9 @@ struct redis_commands *redis_commands_create(const struct redis_commands_options
 /* Every command that has no reply yet gets NULL for one. NULL is fine. */
 void redis_commands_destroy(struct redis_commands *commands);
 
-/* `on_reply` may be NULL. */
+/* `callback` may be NULL. */
 void redis_commands_send(struct redis_commands *commands, const struct bytes *words, size_t count,
-                         redis_on_reply *on_reply, void *arg);
+                         redis_on_reply *callback, void *arg);
 
 /* Commands without a reply yet. */
 uint32_t redis_commands_in_flight(const struct redis_commands *commands);
