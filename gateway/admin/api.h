@@ -15,8 +15,8 @@ typedef void api_done(void *arg, json_t *reply);
 bool api_asks_all(const char *call);
 bool api_is_call(const char *call);
 
-/* `body` is the text of a JSON object. A reply is {"error":{"code","message"}} or what docs/OPERATIONS.md
- * says. */
+/* `body` is the text of a JSON object. A reply is {"error":{"code","message"}} or what
+ * docs/protocols/admin.md says. */
 void api_call(struct hub *hub, const char *name, struct bytes body, api_done *on_done, void *arg);
 
 /* {"error":{"code","message"}}, the code of which master and worker share. */

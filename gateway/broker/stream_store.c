@@ -79,6 +79,7 @@ static void drop_first(struct stream *stream, size_t count) {
 }
 
 static void remove_stream(struct stream_store *store, struct stream *stream) {
+    /* uthash: the first has no previous. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     HASH_DEL(store->streams, stream);
     list_unlink(&stream->in_store);
     drop_first(stream, stream->count);
@@ -186,6 +187,7 @@ static struct once *find_once(struct stream_store *store, const struct publish_r
 }
 
 static void remove_once(struct stream_store *store, struct once *once) {
+    /* uthash: the first has no previous. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     HASH_DEL(store->once, once);
     list_unlink(&once->in_store);
     free(once);

@@ -5,6 +5,7 @@
  * looks up or logs per delivery. */
 #include "gateway/core/hub.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -180,6 +181,7 @@ static void finish_pass(struct hub *hub) {
     uint64_t now_ns = clock_monotonic_ns();
     while (!list_is_empty(&hub->pass)) {
         struct channel *channel = list_entry(hub->pass.next, struct channel, dirty);
+        assert(channel->batch != NULL);
         metrics_observe(&hub->options.metrics->delivery, (now_ns - channel->batch->first->arrived_ns) / 1000);
         batch_destroy(channel->batch);
         channel->batch = NULL;
