@@ -6,14 +6,16 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
+#include "gateway/broker/broker.h"
 #include "gateway/protocol/native.h"
 
 /* --- Decoding ------------------------------------------------------------------------------------------- */
 
 /* A command as a line: its kind, then what it has. */
 static void print_command(const struct command *command, struct buf *out) {
-    static const char *const kinds[] = {"connect", "subscribe", "unsubscribe", "publish", "ping", "pong"};
-    assert_in_range(command->kind, COMMAND_CONNECT, COMMAND_PONG);
+    static const char *const kinds[] = {"connect", "subscribe", "unsubscribe", "publish",
+                                        "ping",    "pong",      "history"};
+    assert_in_range(command->kind, COMMAND_CONNECT, COMMAND_HISTORY);
     buf_append_text(out, kinds[command->kind]);
     if (command->has_ref)
         buf_printf(out, " ref=%lld", (long long)command->ref);
@@ -23,6 +25,16 @@ static void print_command(const struct command *command, struct buf *out) {
         buf_printf(out, " payload=%.*s", BYTES_FMT(command->payload));
     if (command->visible_ping)
         buf_append_text(out, " ping");
+    if (command->is_urgent)
+        buf_append_text(out, " urgent");
+    if (command->idempotency_key.len > 0)
+        buf_printf(out, " key=%.*s", BYTES_FMT(command->idempotency_key));
+    if (command->start.kind == START_SINCE) {
+        buf_append_text(out, " since=");
+        position_append(&command->start.since, out);
+    } else if (command->start.kind == START_LAST) {
+        buf_printf(out, " last=%u", (unsigned)command->start.last);
+    }
 }
 
 /* Everything that `in` holds: commands, or error codes with the ref that was read, each ended by ';'. */
@@ -108,6 +120,32 @@ static void ref_is_a_whole_number_that_javascript_can_tell_apart(void **state) {
         {"{\"ref\":\"1\",\"op\":\"ping\"}", "bad_request;"},
         {"{\"ref\":null,\"op\":\"ping\"}", "bad_request;"},
         {"{\"ref\":true,\"op\":\"ping\"}", "bad_request;"},
+    };
+    DECODE_ROWS(rows);
+}
+
+static void start_is_read_where_it_makes_sense(void **state) {
+    (void)state;
+    static const struct row rows[] = {
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"since\":\"1763680000123-42\"}",
+         "subscribe channel=a since=1763680000123-42;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"since\":\"18446744073709551615-0\",\"last\":3}",
+         "subscribe channel=a since=18446744073709551615-0;"},
+        {"{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"a\",\"since\":\"x\"}", "position_invalid ref=1;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"since\":\"1\"}", "position_invalid;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"since\":\"1-2-3\"}", "position_invalid;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"since\":7}", "position_invalid;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"last\":20}", "subscribe channel=a last=20;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"last\":0}", "subscribe channel=a last=0;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"last\":-1}", "bad_request;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"last\":4294967296}", "bad_request;"},
+        {"{\"op\":\"subscribe\",\"channel\":\"a\",\"last\":\"1\"}", "bad_request;"},
+        {"{\"op\":\"history\",\"channel\":\"a\"}", "history channel=a last=100;"},
+        {"{\"op\":\"history\",\"channel\":\"a\",\"last\":5}", "history channel=a last=5;"},
+        {"{\"op\":\"history\",\"channel\":\"a\",\"since\":\"7-1\"}", "history channel=a since=7-1;"},
+        {"{\"op\":\"publish\",\"data\":1,\"priority\":\"high\"}", "publish payload=1 urgent;"},
+        {"{\"op\":\"publish\",\"data\":1,\"priority\":\"low\"}", "publish payload=1;"},
+        {"{\"op\":\"publish\",\"data\":1,\"idempotency_key\":\"k1\"}", "publish payload=1 key=k1;"},
     };
     DECODE_ROWS(rows);
 }
@@ -313,22 +351,24 @@ static void long_binary_payload_comes_back(void **state) {
 
 static void message_has_its_channel_and_its_id_if_it_has_one(void **state) {
     (void)state;
-    struct position id = {1763680000123, 42};
-    struct buf out;
-    buf_init(&out, 0);
-    struct message *message =
-        message_create(BYTES_LITERAL("room:\"42\""), BYTES_LITERAL("{\"text\":\"hi\"}"), NULL, 0);
-    native_protocol.encode_message(message, &out);
-    assert_true(
-        bytes_equal_text(buf_bytes(&out), "{\"channel\":\"room:\\\"42\\\"\",\"data\":{\"text\":\"hi\"}}"));
-    message_unref(message);
-    buf_clear(&out);
-    message = message_create(BYTES_LITERAL("a"), BYTES_LITERAL("hi"), &id, 0);
-    native_protocol.encode_message(message, &out);
-    assert_true(
-        bytes_equal_text(buf_bytes(&out), "{\"channel\":\"a\",\"id\":\"1763680000123-42\",\"data\":\"hi\"}"));
-    message_unref(message);
-    buf_finish(&out);
+    struct entry bare = {.kind = ENTRY_MESSAGE, .payload = BYTES_LITERAL("{\"text\":\"hi\"}")};
+    struct entry kept = {.has_id = true, .id = {1763680000123, 42}, .payload = BYTES_LITERAL("hi")};
+    struct message *messages[] = {
+        message_create(BYTES_LITERAL("room:\"42\""), &bare, 0),
+        message_create(BYTES_LITERAL("a"), &kept, 0),
+    };
+    static const char *const lines[] = {
+        "{\"channel\":\"room:\\\"42\\\"\",\"data\":{\"text\":\"hi\"}}",
+        "{\"channel\":\"a\",\"id\":\"1763680000123-42\",\"data\":\"hi\"}",
+    };
+    for (int i = 0; i < 2; i++) {
+        struct buf out;
+        buf_init(&out, 0);
+        native_protocol.encode_message(messages[i], &out);
+        assert_true(bytes_equal_text(buf_bytes(&out), lines[i]));
+        message_unref(messages[i]);
+        buf_finish(&out);
+    }
 }
 
 static void events_read_as_documented(void **state) {
@@ -357,6 +397,29 @@ static void events_read_as_documented(void **state) {
         {{.kind = EVENT_PUBLISHED, .has_id = true, .id = {UINT64_MAX, 0}},
          "{\"ok\":true,\"id\":\"18446744073709551615-0\"}"},
         {{.kind = EVENT_PONG}, "{\"ok\":true}"},
+        {{.kind = EVENT_SUBSCRIBED,
+          .channel = BYTES_LITERAL("a"),
+          .has_position = true,
+          .position = {7, 41},
+          .has_recovered = true,
+          .recovered = true},
+         "{\"ok\":true,\"channel\":\"a\",\"position\":\"7-41\",\"recovered\":true}"},
+        {{.kind = EVENT_SUBSCRIBED,
+          .channel = BYTES_LITERAL("a"),
+          .has_position = true,
+          .position = {7, 41},
+          .has_recovered = true},
+         "{\"ok\":true,\"channel\":\"a\",\"position\":\"7-41\",\"recovered\":false}"},
+        {{.kind = EVENT_HISTORY,
+          .has_ref = true,
+          .ref = 3,
+          .channel = BYTES_LITERAL("a"),
+          .has_position = true,
+          .position = {7, 41},
+          .messages = BYTES_LITERAL("{},{}")},
+         "{\"ref\":3,\"ok\":true,\"channel\":\"a\",\"position\":\"7-41\",\"messages\":[{},{}]}"},
+        {{.kind = EVENT_GAP, .channel = BYTES_LITERAL("a"), .has_position = true, .position = {7, 41}},
+         "{\"event\":\"gap\",\"channel\":\"a\",\"position\":\"7-41\"}"},
         {{.kind = EVENT_GAP, .channel = BYTES_LITERAL("room:42")},
          "{\"event\":\"gap\",\"channel\":\"room:42\"}"},
         {{.kind = EVENT_DRAIN, .retry_ms = 1234}, "{\"event\":\"drain\",\"retry_ms\":1234}"},
@@ -395,6 +458,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_is_read),
         cmocka_unit_test(ref_is_a_whole_number_that_javascript_can_tell_apart),
+        cmocka_unit_test(start_is_read_where_it_makes_sense),
         cmocka_unit_test(payload_is_taken_as_it_was_written),
         cmocka_unit_test(base64_is_decoded),
         cmocka_unit_test(base64_holds_any_bytes),
