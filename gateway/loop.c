@@ -2,16 +2,16 @@
 
 #include "common/clock.h"
 
-static void on_timer(uv_timer_t *timer) {
-    struct loop *loop = timer->data;
-    uint64_t now_ms = loop_now_ms(loop);
-    if (loop->on_lag != NULL && now_ms >= loop->timer_ms)
-        loop->on_lag(loop->context, (now_ms - loop->timer_ms) * 1000);
-    loop->timer_ms = TIME_NEVER;
-}
-
 static void on_busy(uv_idle_t *busy) {
     (void)busy; /* That it runs keeps the loop from sleeping. */
+}
+
+/* As a rule the poll ends when the timer is due, and on_turn serves the wheel and sets the timer anew before it
+ * can fire. It fires when it became due after on_turn had looked: the next poll, with no timer left to end it, would
+ * sleep until something else happens. */
+static void on_timer(uv_timer_t *timer) {
+    struct loop *loop = timer->data;
+    uv_idle_start(&loop->busy, on_busy);
 }
 
 static void set_timer(struct loop *loop) {
@@ -29,7 +29,13 @@ static void set_timer(struct loop *loop) {
 
 static void on_turn(uv_check_t *turn) {
     struct loop *loop = turn->data;
-    wheel_advance(&loop->wheel, loop_now_ms(loop));
+    uint64_t now_ms = loop_now_ms(loop);
+    if (now_ms >= loop->timer_ms) {
+        if (loop->on_lag != NULL)
+            loop->on_lag(loop->context, (now_ms - loop->timer_ms) * 1000);
+        loop->timer_ms = TIME_NEVER;
+    }
+    wheel_advance(&loop->wheel, now_ms);
     if (loop->on_turn_end(loop->context))
         uv_idle_start(&loop->busy, on_busy);
     else
