@@ -150,7 +150,7 @@ static void on_configure(struct worker *worker, const json_t *message) {
     log_configure(worker->config->log.level, worker->config->log.format, name.data);
     buf_finish(&name);
     if (!start(worker))
-        stop(worker, 1);
+        stop(worker, WORKER_CANNOT_START);
 }
 
 /* Namespaces, limits, origins and the log level; the master has warned of the rest. */

@@ -5,6 +5,9 @@
 
 enum { WORKER_CONTROL_FD = 3, WORKER_METRICS_FD = 4 };
 
+/* Exit status of a worker that could not begin to serve: its port is taken, a plugin is missing. */
+enum { WORKER_CANNOT_START = 3 };
+
 /* Runs until the master says stop or is gone; returns the exit status of the process. */
 int gateway_run_worker(unsigned index);
 

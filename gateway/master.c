@@ -27,6 +27,7 @@ enum {
     BACKOFF_MAX_MS = 10000,
     /* One that has lived for so long has started well: the next death begins a new series. */
     HEALTHY_MS = 10000,
+    START_MS = 1000, /* Whoever lives longer than this had found all it needs. */
     API_TIMEOUT_MS = 5000,
     API_BODY_BYTES_MAX = 8 * 1024 * 1024,
     /* What workers may take to end beyond the time of the drain, before they are killed. */
@@ -63,6 +64,7 @@ struct master {
     json_int_t last_call;
     uv_signal_t signals[3];
     bool is_stopping;
+    bool has_served; /* A worker has got as far as serving clients. */
     struct wheel_timer stop_timer;
     int status;
 };
@@ -72,6 +74,7 @@ struct master {
 static void start_worker(struct worker_process *worker);
 static void on_worker_reply(void *context, json_t *message);
 static void forget_worker(struct worker_process *worker);
+static void drain(struct master *master, uint32_t seconds);
 
 static unsigned running_workers(const struct master *master) {
     unsigned count = 0;
@@ -109,6 +112,8 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
     worker->is_running = false;
     uv_close((uv_handle_t *)process, NULL);
     control_close(&worker->control);
+    if (loop_now_ms(&master->loop) - worker->started_ms >= START_MS)
+        master->has_served = true;
     metrics_clear_gauges(worker->metrics);
     metrics_add(&master->retired, worker->metrics);
     memset(worker->metrics, 0, sizeof *worker->metrics);
@@ -116,6 +121,13 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
     if (master->is_stopping) {
         if (running_workers(master) == 0)
             loop_stop(&master->loop);
+        return;
+    }
+    /* What keeps the first worker from serving keeps all others: better to say so than to try for ever. */
+    if (status == WORKER_CANNOT_START && !master->has_served) {
+        log_error("master", "no worker can start, giving up");
+        master->status = 1;
+        drain(master, 0);
         return;
     }
     log_error("master", "worker died worker=%u status=%d signal=%d", worker->index, (int)status,

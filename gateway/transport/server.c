@@ -9,8 +9,9 @@
 
 enum {
     /* Bytes that a WebSocket holds for reading while it lives, and the largest piece we are handed. Small,
-     * because most connections mostly listen. At least 128, for control frames. */
-    RECEIVE_BYTES = 256,
+     * because most connections mostly listen; what one recv() brings is handed over in several of these. At
+     * least 128, for control frames. */
+    RECEIVE_BYTES = 128,
     /* libwebsockets cuts a write at this size: larger than any batch of ours. */
     SEND_BYTES = 1024 * 1024,
     HEADER_BYTES_MAX = 8192,
@@ -145,6 +146,15 @@ static unsigned fd_limit(void) {
     return (unsigned)limit.rlim_cur;
 }
 
+/* On a loop that is not its own, libwebsockets ends in two steps: it closes its handles, and once the loop has
+ * told it that they are closed it frees what is left. */
+static void end_lws(struct server *server) {
+    lws_context_destroy(server->lws);
+    for (int i = 0; i < DESTROY_TURNS; i++)
+        uv_run(&server->options.loop->uv, UV_RUN_NOWAIT);
+    lws_context_destroy(server->lws);
+}
+
 struct server *server_create(const struct server_options *options) {
     /* Heartbeats are ours: libwebsockets' timers lie in one sorted list, which every connection would walk.
      */
@@ -199,7 +209,7 @@ struct server *server_create(const struct server_options *options) {
 fail_acceptor:
     hangup_watch_destroy(server->hangups);
 fail_vhost:
-    lws_context_destroy(server->lws);
+    end_lws(server);
 fail_context:
     peer_book_destroy(server->book);
     free(server);
@@ -217,12 +227,7 @@ void server_stop(struct server *server) {
 
 void server_destroy(struct server *server) {
     acceptor_destroy(server->acceptor);
-    /* On a loop that is not its own, libwebsockets ends in two steps: it closes its handles, and once the
-     * loop has told it that they are closed it frees what is left. */
-    lws_context_destroy(server->lws);
-    for (int i = 0; i < DESTROY_TURNS; i++)
-        uv_run(&server->options.loop->uv, UV_RUN_NOWAIT);
-    lws_context_destroy(server->lws);
+    end_lws(server);
     hangup_watch_destroy(server->hangups);
     peer_book_destroy(server->book);
     free(server);
