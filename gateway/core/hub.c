@@ -349,7 +349,8 @@ void hub_destroy(struct hub *hub) {
     hub_finish_pass(hub);
     while (!list_is_empty(&hub->sessions))
         session_on_closed(session_of_link(hub->sessions.next), CLOSE_LOST);
-    hub_end_turn(hub);
+    while (hub_end_turn(hub))
+        continue;
     HASH_ITER(hh, hub->channels, channel, next) {
         channel_destroy(channel);
     }

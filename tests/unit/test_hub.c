@@ -398,6 +398,27 @@ static void reload_changes_what_a_channel_does_with_slow_clients(void **state) {
     hub_set_config(node->hub, &node->config);
 }
 
+static void hub_ends_with_everything_under_way(void **state) {
+    (void)state;
+    enum { CLIENTS = 5000 };
+    static struct fake_client clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        fake_client_open(&clients[i], node->hub, &fake_lines);
+        fake_client_say(&clients[i], "{\"op\":\"subscribe\",\"channel\":\"a\"}");
+        clients[i].session = NULL; /* The hub ends them. */
+    }
+    fake_node_turn(node);
+    node->broker.confirms = false;
+    fake_client_say(&ann, "{\"op\":\"subscribe\",\"channel\":\"b\"}");
+    fake_client_say(&ann, "{\"op\":\"publish\",\"channel\":\"b\",\"data\":1}");
+    fake_broker_bring(&node->broker, "a", "1");
+    ann.session = bob.session = NULL;
+    fake_node_destroy(node);
+    node = fake_node_create();
+    for (int i = 0; i < CLIENTS; i++)
+        fake_client_finish(&clients[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -421,6 +442,7 @@ int main(void) {
         TEST(session_holds_as_many_channels_as_it_may),
         TEST(subscribers_come_and_go_in_any_order),
         TEST(reload_changes_what_a_channel_does_with_slow_clients),
+        TEST(hub_ends_with_everything_under_way),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
 }
