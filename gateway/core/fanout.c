@@ -123,17 +123,21 @@ static void deliver(struct subscription *subscription, struct batch *batch) {
 static void deliver_gathered(struct session *session) {
     struct buf *scratch = session_scratch();
     uint32_t count = 0;
-    bool may_write = may_share(session);
     buf_clear(scratch);
     for (struct subscription *each = session->subscriptions; each != NULL; each = each->next) {
         struct batch *batch = each->channel->batch;
         if (batch == NULL)
             continue;
-        if (!may_write || scratch->len > BATCH_BYTES_MAX) {
-            queue_batch(each, batch);
-        } else {
+        if (scratch->len > BATCH_BYTES_MAX) {
+            session_write(session, buf_bytes(scratch), count);
+            buf_clear(scratch);
+            count = 0;
+        }
+        if (may_share(session)) {
             buf_append_bytes(scratch, wire_bytes(batch_wire(batch, session->transport->form)));
             count += batch->count;
+        } else {
+            queue_batch(each, batch);
         }
     }
     if (count > 0)

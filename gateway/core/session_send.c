@@ -38,14 +38,29 @@ void session_write(struct session *session, struct bytes bytes, uint32_t count) 
     session_after_write(session, session->transport->write(session->carrier, bytes));
 }
 
+/* Whether what is framed with the session's place has to wait until that is known. */
+static bool is_waiting(const struct session *session) {
+    return session->waiting_count > 0 && session->keeps_positions;
+}
+
 static bool outbox_has_room(struct session *session, const struct wire *wire) {
     const struct limits_config *limits = &session_config(session)->limits;
     const struct outbox *outbox = session->outbox;
     uint64_t new_bytes = wire->queued > 0 ? 0 : wire->len;
-    if (*session_held_bytes(session) + new_bytes > limits->outbox_total_bytes)
+    /* The node's limit is for what is held: a client that reads has an outbox to the end of the turn only,
+     * and is not to pay for those who do not. */
+    if ((session->is_congested || is_waiting(session)) &&
+        *session_held_bytes(session) + new_bytes > limits->outbox_total_bytes)
         return false;
     return outbox == NULL ||
            (outbox->bytes + wire->len <= limits->outbox_bytes && outbox->count < limits->outbox_messages);
+}
+
+/* Who reads and only has much to take at once gets it before the end of the turn. */
+static bool make_room(struct session *session, const struct wire *wire) {
+    if (!session->is_congested && !outbox_has_room(session, wire))
+        session_flush(session);
+    return outbox_has_room(session, wire);
 }
 
 static void push(struct session *session, const struct outbox_entry *entry) {
@@ -80,10 +95,10 @@ static void send_event(struct session *session, const struct event *event,
         .subscription = subscription,
         .position = event->position,
     };
-    if (outbox_has_room(session, wire))
-        push(session, &entry);
-    else
+    if (!make_room(session, wire))
         session_close(session, CLOSE_SLOW_CONSUMER);
+    else if (session_is_open(session))
+        push(session, &entry);
     wire_unref(wire);
     buf_finish(&text);
     buf_finish(&framed);
@@ -111,6 +126,8 @@ static bool may_drop(const struct subscription *subscription) {
 static void owe_gap(struct subscription *subscription) {
     subscription->gap_owed = true;
     subscription->session->gap_owed = true;
+    if (subscription->session->is_collected)
+        session_stage(subscription->session);
 }
 
 void session_push_message(struct subscription *subscription, struct message *message) {
@@ -133,7 +150,7 @@ void session_queue_message(struct subscription *subscription, struct message *me
     if (policy == SLOW_CONFLATE && session->is_congested && session->outbox != NULL)
         metrics->drops[DROP_CONFLATED] +=
             outbox_drop_all(session->outbox, subscription, true, session_held_bytes(session));
-    while (!outbox_has_room(session, wire)) {
+    while (!make_room(session, wire)) {
         if (policy == SLOW_DISCONNECT) {
             metrics->drops[DROP_DISCONNECTED] += 1 + (session->outbox ? session->outbox->messages : 0);
             session_close(session, CLOSE_SLOW_CONSUMER);
@@ -147,7 +164,8 @@ void session_queue_message(struct subscription *subscription, struct message *me
         if (loser == NULL)
             return; /* There is nothing else to drop, so it is this one. */
     }
-    session_push_message(subscription, message);
+    if (session_is_open(session))
+        session_push_message(subscription, message);
 }
 
 static void advance(struct subscription *subscription, const struct position *position) {
@@ -208,12 +226,13 @@ static uint32_t gather(struct session *session, struct buf *out, size_t bytes_ma
         append_entry(session, &entry, out);
         wire_unref(entry.wire);
     }
-    if (session->outbox == NULL || session->outbox->count > 0)
+    if (session->outbox != NULL && session->outbox->count > 0)
         return messages;
-    if (session->gap_owed)
-        append_owed_gaps(session, out);
     outbox_destroy(session->outbox, session_held_bytes(session));
     session->outbox = NULL;
+    /* A gap may be all that is due: where the node holds too much for others, nothing was queued. */
+    if (session->gap_owed)
+        append_owed_gaps(session, out);
     return messages;
 }
 
@@ -230,21 +249,23 @@ void session_flush(struct session *session) {
             session->transport->collect(session->carrier);
         return;
     }
-    /* What is framed with the session's place has to wait until that is known. */
-    if (session->waiting_count > 0 && session->keeps_positions)
+    if (is_waiting(session))
         return;
-    while (session_is_open(session) && !session->is_congested && session->outbox != NULL) {
+    while (session_is_open(session) && !session->is_congested &&
+           (session->outbox != NULL || session->gap_owed)) {
         struct buf *scratch = session_scratch();
         buf_clear(scratch);
         uint32_t messages = gather(session, scratch, FLUSH_BYTES_MAX);
         if (messages > 0)
             session_write(session, buf_bytes(scratch), messages);
-        else
+        else if (scratch->len > 0)
             session_after_write(session, session->transport->write(session->carrier, buf_bytes(scratch)));
     }
 }
 
 void session_on_writable(struct session *session) {
+    if (!session_is_open(session))
+        return;
     session->is_congested = false;
     session->heard_ms = hub_now_ms(session->hub); /* The peer's TCP took something. */
     session_flush(session);

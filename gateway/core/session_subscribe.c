@@ -71,14 +71,21 @@ static void expire(struct channel *channel) {
 static void replay(struct subscription *subscription, uint32_t from) {
     const struct history *history = subscription->channel->history;
     struct session *session = subscription->session;
+    const uint64_t total_bytes_max = session_config(session)->limits.outbox_total_bytes;
     for (uint32_t i = from; history != NULL && i < history->count && session_is_open(session); i++) {
         struct message *message = history_at(history, i);
-        /* What a client missed does not make it a slow one: only the node's memory is a limit here. */
-        if (message->kind == ENTRY_MESSAGE)
-            session_push_message(subscription, message);
+        /* What a client missed does not make it a slow one: only the node's memory is a limit here, and for
+         * what the client does not take at once. */
+        if (message->kind != ENTRY_MESSAGE)
+            continue;
+        session_push_message(subscription, message);
+        if (*session_held_bytes(session) <= total_bytes_max)
+            continue;
+        if (!session->is_congested)
+            session_flush(session);
+        if (session->outbox != NULL)
+            session_close(session, CLOSE_SLOW_CONSUMER);
     }
-    if (*session_held_bytes(session) > session_config(session)->limits.outbox_total_bytes)
-        session_close(session, CLOSE_SLOW_CONSUMER);
 }
 
 /* The place just before the entry at `index`. */
