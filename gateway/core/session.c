@@ -39,6 +39,9 @@ static void arm(struct session *session, uint64_t ping_ms) {
 static void send_ping(struct session *session) {
     const struct form *form = session->transport->form;
     session->is_ping_pending = true;
+    /* What the turn has collected goes first; without the ping there would be nothing to answer. */
+    if (!session->is_congested)
+        session_flush(session);
     /* On a congested socket the ping would wait behind what the client does not read; that it reads at all
      * shows by the socket becoming writable. */
     if (!session_may_write(session) || form->ping.len == 0)
@@ -75,8 +78,7 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms) {
             session_close(session, CLOSE_PING_TIMEOUT);
         else
             arm(session, session->pinged_ms + timeout_ms);
-    } else if (session->is_ping_pending && timeout_ms < interval_ms &&
-               now_ms < session->pinged_ms + interval_ms) {
+    } else if (now_ms < session->pinged_ms + interval_ms) {
         session->is_ping_pending = false;
         arm(session, session->pinged_ms + interval_ms);
     } else {
@@ -124,8 +126,9 @@ struct session *session_create(struct hub *hub, const struct session_options *op
     list_push_back(&hub->sessions, &session->link);
     hub->options.metrics->sessions[session->transport->kind]++;
     /* Clients that came all at once are not all pinged at once. */
-    arm(session,
-        interval_ms ? now_ms + interval_ms / 2 + (uint64_t)random() % (interval_ms / 2) : TIME_NEVER);
+    if (interval_ms > 0)
+        session->pinged_ms = now_ms - interval_ms / 2 + (uint64_t)random() % (interval_ms / 2);
+    arm(session, interval_ms ? session->pinged_ms + interval_ms : TIME_NEVER);
     if (hub->is_draining)
         session_drain(session, session_config(session)->drain_seconds);
     return session;

@@ -33,8 +33,8 @@ struct session {
     uint64_t id;
     uint64_t heard_ms;   /* When the client's side last showed life. */
     uint64_t command_ms; /* When it last asked for something. */
-    uint64_t pinged_ms;
-    uint64_t drain_ms; /* When it is to go; TIME_NEVER unless the node drains. */
+    uint64_t pinged_ms;  /* When it was pinged, or would have been for the first ping to come when it does. */
+    uint64_t drain_ms;   /* When it is to go; TIME_NEVER unless the node drains. */
     struct token_bucket publishes;
     uint32_t pass_number;
     uint16_t pass_channels;

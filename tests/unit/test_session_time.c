@@ -170,23 +170,18 @@ static void congested_client_that_reads_slowly_stays(void **state) {
 /* The ping is due in a turn in which something else waits to be sent. */
 static void ping_follows_what_the_turn_has_to_say(void **state) {
     (void)state;
-    fake_node_subscribe(node, &ann, "a");
+    enum { ANSWERS = INTERVAL_MS / 2 / WHEEL_TICK_MS + 10 };
+    for (int i = 0; i < ANSWERS; i++)
+        fake_client_say(&ann, "{\"op\":\"publish\",\"channel\":\"a\",\"data\":1}");
     fake_clock_pass(&node->clock, INTERVAL_MS / 2 - WHEEL_TICK_MS);
-    while (ann.writes == 0 && !ann.is_closed) {
-        fake_broker_lose_link(&node->broker);
-        fake_broker_restore_link(&node->broker);
-        fake_broker_confirm_all(&node->broker);
-        fake_clock_pass(&node->clock, WHEEL_TICK_MS);
-        if (ann.writes == 0)
-            fake_node_turn(node);
-        else
-            break;
-        struct bytes line;
-        while (fake_client_read(&ann, &line))
-            assert_true(bytes_equal_text(line, "{\"event\":\"gap\",\"channel\":\"a\"}"));
+    for (int i = 0; ann.writes < 2 && i < ANSWERS; i++) {
         ann.writes = 0;
+        ann.read = ann.heard.len;
+        fake_broker_answer_publish(&node->broker, ERR_OK, NULL);
+        fake_clock_pass(&node->clock, WHEEL_TICK_MS);
+        fake_node_turn(node);
     }
-    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"a\"}");
+    fake_client_hears(&ann, "{\"ok\":true}");
     fake_client_hears(&ann, FAKE_PING);
     fake_client_hears_nothing(&ann);
     session_on_pong(ann.session);
