@@ -120,7 +120,7 @@ static void print_storm(const struct result *result, FILE *out) {
     fprintf(out, ", p99 %s\n", format_ns(text, histogram_percentile(&result->totals.away, 99)));
     if (result->totals.recovered + result->totals.not_recovered > 0) {
         line(out, "");
-        fprintf(out, "recovered %s", format_count(text, result->totals.recovered));
+        fprintf(out, "%s subscriptions recovered", format_count(text, result->totals.recovered));
         fprintf(out, ", told that they were not %s\n", format_count(text, result->totals.not_recovered));
     }
 }

@@ -351,11 +351,31 @@ static void collect(struct run *run) {
         result_warn(result, "no process of --server-pid is running");
 }
 
+/* Why nobody got in: the most frequent reason, with what the last of them was told. */
+static void print_refusal(const struct run *run) {
+    struct client_counts *sum = xmalloc(sizeof *sum);
+    int worst = 0;
+    board_sum(run->board, sum);
+    for (int i = 1; i < FAILURE_COUNT; i++) {
+        if (sum->failures[i] > sum->failures[worst])
+            worst = i;
+    }
+    fprintf(stderr, "fantail-load: nobody could subscribe: %s", failure_text((enum failure)worst));
+    if (worst == FAILURE_STATUS)
+        fprintf(stderr, " %u", sum->last_status);
+    else if (worst == FAILURE_CLOSED && sum->last_close_code != 0)
+        fprintf(stderr, " with code %u", sum->last_close_code);
+    else if (sum->last_error[0] != '\0')
+        fprintf(stderr, ": %s", sum->last_error);
+    fputs("\n", stderr);
+    free(sum);
+}
+
 static bool may_go_on(struct run *run) {
     struct result *result = run->result;
     uint32_t live = result->live_after_connect;
     if (live == 0) {
-        fprintf(stderr, "fantail-load: nobody could subscribe: %s\n", run->board->clients[0].last_error);
+        print_refusal(run);
         return false;
     }
     if (live < run->options->subscribers)
@@ -400,9 +420,6 @@ bool run_scenario(const struct options *options, struct result *result) {
         fprintf(stderr, "fantail-load: %s\n", result->publisher.error);
         is_possible = is_possible && result->measure.delivered > 0;
     }
-    if (!is_possible && result->totals.last_status != 0)
-        fprintf(stderr, "fantail-load: the server answered with HTTP status %u\n",
-                result->totals.last_status);
     free(run.children);
     result->is_impossible = !is_possible;
     return is_possible;
