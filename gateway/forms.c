@@ -35,6 +35,7 @@ static struct wire *encode_websocket(const struct message *message) {
 
 const struct form native_websocket_form = {
     .index = FORM_NATIVE_WEBSOCKET,
+    .protocol = &native_protocol,
     .encode = encode_websocket,
     .frame = frame_websocket,
     /* With a payload, which the pong repeats: libwebsockets 4.1.6 does not tell of an empty pong. */
@@ -92,6 +93,7 @@ static struct wire *encode_sse(const struct message *message) {
 
 const struct form native_sse_form = {
     .index = FORM_NATIVE_SSE,
+    .protocol = &native_protocol,
     .encode = encode_sse,
     .frame = frame_sse,
     .open = open_sse,
@@ -100,6 +102,7 @@ const struct form native_sse_form = {
 
 const struct form native_sse_list_form = {
     .index = FORM_NATIVE_JSON,
+    .protocol = &native_protocol,
     .encode = encode_json,
     .is_framed_per_session = true,
     .frame = frame_sse,
@@ -154,6 +157,7 @@ static struct wire *encode_chunk(const struct message *message) {
 
 const struct form native_line_form = {
     .index = FORM_NATIVE_LINE,
+    .protocol = &native_protocol,
     .encode = encode_line,
     .frame = frame_line,
     .open = open_line,
@@ -162,6 +166,7 @@ const struct form native_line_form = {
 
 const struct form native_line_list_form = {
     .index = FORM_NATIVE_JSON,
+    .protocol = &native_protocol,
     .encode = encode_json,
     .is_framed_per_session = true,
     .frame = frame_line,
@@ -171,6 +176,7 @@ const struct form native_line_list_form = {
 
 const struct form native_chunk_form = {
     .index = FORM_NATIVE_CHUNK,
+    .protocol = &native_protocol,
     .encode = encode_chunk,
     .frame = frame_chunk,
     .open = open_chunk,
@@ -179,6 +185,7 @@ const struct form native_chunk_form = {
 
 const struct form native_chunk_list_form = {
     .index = FORM_NATIVE_JSON,
+    .protocol = &native_protocol,
     .encode = encode_json,
     .is_framed_per_session = true,
     .frame = frame_chunk,
@@ -196,6 +203,7 @@ static void frame_element(struct bytes payload, struct bytes cursor, struct buf 
 
 const struct form native_poll_form = {
     .index = FORM_NATIVE_JSON,
+    .protocol = &native_protocol,
     .encode = encode_json,
     .is_framed_per_session = true,
     .frame = frame_element,

@@ -46,7 +46,6 @@ void public_on_websocket(struct connection *connection, void *context) {
     struct public_site *site = context;
     struct session_options options = {
         .transport = &websocket_transport,
-        .protocol = &native_protocol,
         .carrier = connection,
     };
     struct session *session = session_create(site->hub, &options);

@@ -191,7 +191,6 @@ static struct session *open_session(struct public_site *site, const struct trans
                                     void *carrier) {
     struct session_options options = {
         .transport = transport,
-        .protocol = &native_protocol,
         .carrier = carrier,
         .keeps_positions = true,
     };

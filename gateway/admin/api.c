@@ -200,7 +200,7 @@ static json_t *describe(const struct session *session) {
         json_array_append_new(channels, text_of(channel_name(each->channel)));
     json_t *client = json_pack("{s:o,s:o,s:s,s:s,s:o,s:I}", "session", text_of(buf_bytes(&id)), "address",
                                text_of(buf_bytes(&peer)), "transport", session->transport->name, "protocol",
-                               session->protocol->name, "channels", channels, "outbox_bytes",
+                               session_protocol(session)->name, "channels", channels, "outbox_bytes",
                                (json_int_t)(session->outbox ? session->outbox->bytes : 0));
     buf_finish(&id);
     buf_finish(&peer);

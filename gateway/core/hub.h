@@ -108,7 +108,7 @@ struct hub {
     struct list *pass_at; /* The channel being served, and how many of its subscribers were. */
     uint32_t pass_cursor;
     bool pass_is_gathering; /* The pass has several channels, so a session may be due several batches. */
-    uint64_t last_session_id;
+    uint32_t last_session_id;
     uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */
     bool is_draining;
     uint64_t drain_start_ms;

@@ -7,8 +7,8 @@
 
 /* A token bucket; zeroed it is full. It holds as many tokens as come in a second. */
 struct token_bucket {
-    uint64_t updated_ms;
-    uint64_t used_milli; /* Thousandths of tokens taken and not yet refilled. */
+    uint32_t updated_ms; /* The low half of the time: what matters is how much has passed since. */
+    uint32_t used_milli; /* Thousandths of tokens taken and not yet refilled. */
 };
 
 /* Takes a token, of `rate` per second; 0 stands for no limit. False when there is none. */

@@ -8,7 +8,7 @@
 void session_print_id(const struct session *session, struct buf *out) {
     const struct hub_options *options = &session->hub->options;
     buf_append_bytes(out, options->node);
-    buf_printf(out, "-%08" PRIx32 "-%" PRIu64, options->generation, session->id);
+    buf_printf(out, "-%08" PRIx32 "-%" PRIu32, options->generation, session->id);
 }
 
 struct subscription *session_find_subscription(const struct session *session, const struct channel *channel) {
@@ -110,7 +110,6 @@ struct session *session_create(struct hub *hub, const struct session_options *op
     uint64_t interval_ms = hub->options.config->ping.interval_seconds * 1000ull;
     session->hub = hub;
     session->transport = options->transport;
-    session->protocol = options->protocol;
     session->carrier = options->carrier;
     session->keeps_positions = options->keeps_positions;
     session->is_collected = options->transport->collect != NULL;

@@ -24,18 +24,17 @@ struct session {
     struct list staged; /* In hub.staged or hub.closing. */
     struct hub *hub;
     const struct transport *transport;
-    const struct protocol *protocol;
     void *carrier;
     struct subscription *subscriptions;
     struct outbox *outbox; /* NULL while there is nothing to take. */
     struct list pending_replies;
     struct wheel_timer timer;
-    uint64_t id;
     uint64_t heard_ms;   /* When the client's side last showed life. */
     uint64_t command_ms; /* When it last asked for something. */
     uint64_t pinged_ms;  /* When it was pinged, or would have been for the first ping to come when it does. */
     uint64_t drain_ms;   /* When it is to go; TIME_NEVER unless the node drains. */
     struct token_bucket publishes;
+    uint32_t id; /* Of the sessions since the worker's start. */
     uint32_t pass_number;
     uint16_t pass_channels;
     uint16_t channel_count;
@@ -58,6 +57,10 @@ static inline struct session *session_of_staged(struct list *staged) {
     return list_entry(staged, struct session, staged);
 }
 
+static inline const struct protocol *session_protocol(const struct session *session) {
+    return session->transport->form->protocol;
+}
+
 static inline bool session_is_open(const struct session *session) {
     return session->state == SESSION_OPEN;
 }
@@ -71,7 +74,6 @@ static inline bool session_may_write(const struct session *session) {
 
 struct session_options {
     const struct transport *transport;
-    const struct protocol *protocol;
     void *carrier;
     bool keeps_positions;
 };

@@ -124,7 +124,7 @@ void session_receive(struct session *session, struct bytes text) {
     while (session_is_open(session)) {
         struct command command = {0};
         size_t used = 0;
-        enum error error = session->protocol->decode(text, &used, &command);
+        enum error error = session_protocol(session)->decode(text, &used, &command);
         if (error == ERR_MORE)
             return;
         text = bytes_skip(text, used);

@@ -79,7 +79,7 @@ static void send_event(struct session *session, const struct event *event,
         return;
     buf_init(&text, 0);
     buf_init(&framed, 0);
-    session->protocol->encode_event(event, &text);
+    session_protocol(session)->encode_event(event, &text);
     if (!form->is_framed_per_session) {
         struct buf cursor;
         buf_init(&cursor, 0);
@@ -186,7 +186,7 @@ static void append_gap(struct session *session, struct subscription *subscriptio
     struct event event = {.kind = EVENT_GAP, .channel = channel_name(subscription->channel)};
     struct buf text;
     buf_init(&text, 0);
-    session->protocol->encode_event(&event, &text);
+    session_protocol(session)->encode_event(&event, &text);
     if (session->transport->form->is_framed_per_session)
         append_framed(session, buf_bytes(&text), out);
     else

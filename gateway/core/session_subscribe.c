@@ -173,7 +173,7 @@ static void reply_history(const struct pending_reply *reply, struct channel *cha
             continue;
         if (messages.len > 0)
             buf_append_char(&messages, ',');
-        session->protocol->encode_message(message, &messages);
+        session_protocol(session)->encode_message(message, &messages);
     }
     struct event event = {
         .kind = EVENT_HISTORY,

@@ -10,6 +10,7 @@
 #include "common/bytes.h"
 
 struct message;
+struct protocol;
 
 struct wire {
     uint32_t refs;
@@ -33,6 +34,7 @@ enum { FORM_COUNT = 5 };
 
 struct form {
     unsigned index; /* Below FORM_COUNT; its place in a message's cache. */
+    const struct protocol *protocol;
 
     /* The message as this form's subscribers get it. The reference belongs to the caller. */
     struct wire *(*encode)(const struct message *message);

@@ -42,6 +42,7 @@ static struct wire *encode_quote(const struct message *message) {
 
 static const struct form lines_form = {
     .index = 0,
+    .protocol = &native_protocol,
     .encode = encode_line,
     .frame = frame_line,
     .ping = BYTES_LITERAL(FAKE_PING "\n"),
@@ -51,6 +52,7 @@ static const struct form lines_form = {
 
 static const struct form quotes_form = {
     .index = 1,
+    .protocol = &native_protocol,
     .encode = encode_quote,
     .frame = frame_quote,
     .ping = BYTES_LITERAL("> " FAKE_PING "\n"),
@@ -120,7 +122,6 @@ void fake_client_open(struct fake_client *client, struct hub *hub, const struct 
     buf_init(&client->stuck, 0);
     struct session_options options = {
         .transport = transport,
-        .protocol = &native_protocol,
         .carrier = client,
     };
     client->session = session_create(hub, &options);
