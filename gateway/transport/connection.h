@@ -28,11 +28,23 @@ struct connection {
     struct buf *received;      /* The parts so far of a message that comes in parts. */
     void *data;
     struct peer from;
-    bool is_counted; /* `from` is in the book. */
-    bool is_stream;  /* A response without end, instead of requests. */
+    struct wheel_timer deadline; /* When it is ended unless something happens before. */
+    bool is_established;         /* A request has come in whole. */
+    bool is_counted;             /* `from` is in the book. */
+    bool is_stream;              /* A response without end, instead of requests. */
     bool is_chunked;
     bool is_closing; /* By our side: what is still to be sent is on its way. */
 };
+
+/* How long a connection may wait for its next request. */
+enum { KEEPALIVE_SECONDS = 30 };
+
+/* Ends the connection in so many seconds unless a later call sets another deadline. */
+void connection_set_deadline(struct connection *connection, uint32_t seconds);
+void connection_clear_deadline(struct connection *connection);
+
+/* Ends the connection without a word, but not from within the call. */
+void connection_kill(struct connection *connection);
 
 /* http.c: the callbacks of libwebsockets that concern requests; they return what libwebsockets is to be told.
  */

@@ -11,7 +11,7 @@ enum {
     HEADER_VALUE_BYTES_MAX = 4096,
     /* A body that comes with a refusal is read to its end up to this size, so that the client gets to read
      * why; beyond it the connection is closed under it. */
-    DISCARD_BYTES_MAX = 1024 * 1024,
+    DISCARD_BYTES_MAX = 16 * 1024 * 1024,
 };
 
 struct exchange {
@@ -292,6 +292,7 @@ static int send_answer(struct exchange *exchange) {
     int written = lws_write(wsi, (unsigned char *)exchange->response.data, len, LWS_WRITE_HTTP_FINAL);
     connection->server->options.metrics->bytes_out += len;
     exchange_free(exchange);
+    connection_set_deadline(connection, KEEPALIVE_SECONDS);
     if (written < (int)len || (must_close && !lws_partial_buffered(wsi)))
         return -1;
     return lws_http_transaction_completed(wsi) ? -1 : 0;
@@ -300,6 +301,8 @@ static int send_answer(struct exchange *exchange) {
 /* The request is complete. */
 static int handle(struct exchange *exchange) {
     struct connection *connection = exchange->request.connection;
+    connection->is_established = true;
+    connection_clear_deadline(connection);
     exchange->is_handled = true;
     exchange->is_in_handler = true;
     if (exchange->refusal != ERR_OK)
@@ -414,6 +417,7 @@ int http_on_writable(struct connection *connection) {
 }
 
 int http_on_file_sent(struct connection *connection) {
+    connection_set_deadline(connection, KEEPALIVE_SECONDS);
     return lws_http_transaction_completed(connection->wsi) ? -1 : 0;
 }
 

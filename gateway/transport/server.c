@@ -15,7 +15,6 @@ enum {
     /* libwebsockets cuts a write at this size: larger than any batch of ours. */
     SEND_BYTES = 1024 * 1024,
     HEADER_BYTES_MAX = 8192,
-    KEEPALIVE_SECONDS = 30,
     DESTROY_TURNS = 8,
 };
 
@@ -34,8 +33,36 @@ void connection_end_session(struct connection *connection, enum close_reason rea
     connection->session = NULL;
 }
 
+/* libwebsockets has timeouts of its own, but some of them begin anew with each byte that drips in, and all
+ * lie in one sorted list. */
+void connection_set_deadline(struct connection *connection, uint32_t seconds) {
+    struct loop *loop = connection->server->options.loop;
+    wheel_arm(&loop->wheel, &connection->deadline, loop_now_ms(loop) + seconds * 1000ull);
+}
+
+void connection_clear_deadline(struct connection *connection) {
+    wheel_cancel(&connection->deadline);
+}
+
+void connection_kill(struct connection *connection) {
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    /* It looks at its timeouts after events of its own only, and there may be none. */
+    lws_cancel_service(connection->server->lws);
+    connection_set_deadline(connection, 1); /* A byte that comes now can undo it. */
+}
+
+static void on_deadline(struct wheel_timer *timer, uint64_t now_ms) {
+    struct connection *connection = list_entry(timer, struct connection, deadline);
+    (void)now_ms;
+    if (!connection->is_established)
+        connection->server->options.metrics->refusals[REFUSED_HANDSHAKE]++;
+    connection->is_established = true; /* Counted once. */
+    connection_kill(connection);
+}
+
 static void connection_free(struct connection *connection) {
     struct server *server = connection->server;
+    connection_clear_deadline(connection);
     if (connection->is_counted)
         peer_book_remove(server->book, &connection->from);
     if (connection->received != NULL)
@@ -120,13 +147,14 @@ static void on_accept(void *context, int fd, const struct peer *from, bool is_co
     connection->wsi = wsi;
     connection->from = *from;
     connection->is_counted = is_counted;
+    wheel_timer_init(&connection->deadline, on_deadline);
+    connection_set_deadline(connection, server->options.config->limits.handshake_seconds);
     server->options.metrics->connections++;
     lws_set_opaque_user_data(wsi, connection);
 }
 
 static void on_hangup(void *who) {
-    struct connection *connection = who;
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    connection_kill(who);
 }
 
 static void on_lws_log(int level, const char *line) {

@@ -22,12 +22,12 @@ static void stream_close(void *carrier, enum close_reason reason) {
     struct connection *connection = carrier;
     connection->is_closing = true;
     if (reason == CLOSE_LOST) {
-        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        connection_kill(connection);
         return;
     }
     if (connection->is_chunked && !lws_partial_buffered(connection->wsi))
         stream_write(connection, BYTES_LITERAL("0\r\n\r\n"));
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, CLOSE_SECONDS);
+    connection_set_deadline(connection, CLOSE_SECONDS);
     lws_callback_on_writable(connection->wsi);
 }
 

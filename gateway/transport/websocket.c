@@ -49,12 +49,14 @@ static bool send_close_frame(struct connection *connection, enum close_reason re
 static void websocket_close(void *carrier, enum close_reason reason) {
     struct connection *connection = carrier;
     if (reason == CLOSE_LOST || !send_close_frame(connection, reason)) {
-        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+        connection_kill(connection);
         return;
     }
-    /* The client's own close frame ends the connection; if that does not come in time, the timeout does. */
+    /* The client's own close frame ends the connection; if that does not come in time, the deadline does. Until
+     * then what it sends is read and ignored: closing a socket that holds unread bytes would reset it, and the
+     * client might never read why. */
     connection->is_closing = true;
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, CLOSE_SECONDS);
+    connection_set_deadline(connection, CLOSE_SECONDS);
 }
 
 static void websocket_describe_peer(void *carrier, struct buf *out) {
@@ -76,6 +78,8 @@ void websocket_attach(struct connection *connection, struct session *session) {
 }
 
 void websocket_on_open(struct connection *connection) {
+    connection->is_established = true;
+    connection_clear_deadline(connection);
     connection->server->options.on_websocket(connection, connection->server->options.context);
 }
 
