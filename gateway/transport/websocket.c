@@ -9,8 +9,8 @@
 #include "gateway/transport/connection.h"
 
 enum {
-    /* Bytes that a command may have around a payload: the op, the channel, the ref. */
-    COMMAND_OVERHEAD_BYTES = 1024,
+    /* Bytes that a command may have around a payload: the op, the ref, a channel all in escapes. */
+    COMMAND_OVERHEAD_BYTES = 2048,
     /* How long a client that we close may take to read what is on its way, the close frame at its end. */
     CLOSE_SECONDS = 5,
     CONTROL_PAYLOAD_MAX = 125, /* RFC 6455, section 5.5. */
@@ -83,6 +83,11 @@ void websocket_on_open(struct connection *connection) {
     connection->server->options.on_websocket(connection, connection->server->options.context);
 }
 
+/* What holds a message of the largest payload, in base64 if need be. */
+static size_t frame_bytes_max(const struct server_options *options) {
+    return (size_t)options->config->limits.message_bytes / 3 * 4 + COMMAND_OVERHEAD_BYTES;
+}
+
 static void drop_received(struct connection *connection) {
     if (connection->received == NULL)
         return;
@@ -114,7 +119,7 @@ void websocket_on_received(struct connection *connection, struct bytes part) {
     }
     if (connection->received == NULL) {
         connection->received = xmalloc(sizeof *connection->received);
-        buf_init(connection->received, options->config->limits.message_bytes + COMMAND_OVERHEAD_BYTES);
+        buf_init(connection->received, frame_bytes_max(options));
     }
     if (!buf_append_bytes(connection->received, part)) {
         session_close(connection->session, CLOSE_TOO_LARGE);
