@@ -140,7 +140,8 @@ export class Gateway {
 
     async finish() {
         if (!this.process.exit) {
-            await this.process.stop({ timeoutMs: 20_000 }).catch(() => {});
+            // In a hurry: nobody is given time to leave.
+            await this.process.stop({ signal: 'SIGINT', timeoutMs: 20_000 }).catch(() => {});
         }
         await this.process.killAll();
         await rm(this.dir, { recursive: true, force: true });
