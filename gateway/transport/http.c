@@ -1,4 +1,5 @@
 #include <ctype.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "common/text.h"
@@ -387,8 +388,20 @@ int http_on_request(struct connection *connection) {
     return 0;
 }
 
+/* Whether the bytes lie in the buffer into which libwebsockets reads, which is part of its context. */
+static bool is_just_read(const struct connection *connection, struct bytes part) {
+    const char *context = (const char *)connection->server->lws;
+    return part.len == 0 ||
+           (part.data >= context && part.data < context + malloc_usable_size(connection->server->lws));
+}
+
 int http_on_body(struct connection *connection, struct bytes part) {
     struct exchange *exchange = connection->exchange;
+    /* A body that came along with an earlier request. libwebsockets (4.1.6, and 4.3.5 as well) takes such a body
+     * from where its own request begins, and with more behind it reads on without end, holding up every other
+     * client. Requests without a body may come that way. */
+    if (!is_just_read(connection, part))
+        return -1;
     connection->server->options.metrics->bytes_in += part.len;
     if (exchange != NULL && !exchange->is_handled && exchange->refusal == ERR_OK &&
         !buf_append_bytes(&exchange->body, part))
