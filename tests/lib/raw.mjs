@@ -42,15 +42,13 @@ export class RawSocket {
         this.socket.destroy();
     }
 
-    // A handshake by hand; what comes after it is frames.
-    static async webSocket(gateway, { path = '/v1/ws', headers = [], port = gateway.port, prologue = '' } = {}) {
-        const raw = await RawSocket.connect(port);
-        raw.write(prologue);
-        raw.write(
-            [`GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${gateway.port}`, 'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13']
-                .concat(`Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}`, headers, '', '')
-                .join('\r\n'),
-        );
+    // A handshake by hand; what comes after it is frames. `before` and `behind` are bytes sent around it.
+    static async webSocket(gateway, { path = '/v1/ws', headers = [], before = '', behind = '', ...options } = {}) {
+        const raw = await RawSocket.connect(gateway.port, options);
+        const request = [`GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${gateway.port}`, 'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13']
+            .concat(`Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}`, headers, '', '')
+            .join('\r\n');
+        raw.write(Buffer.concat([Buffer.from(before), Buffer.from(request), Buffer.from(behind)]));
         const [head] = await raw.saw(/^HTTP\/1\.1 101 [^]*?\r\n\r\n/);
         raw.received = raw.received.subarray(head.length);
         return raw;

@@ -279,6 +279,34 @@ test('a frame that drips in without end does not hold the connection for ever', 
     await neighbourIsUnharmed();
 });
 
+const post = (body) => `POST /v1/publish?channel=chat:x HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+const get = 'GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n';
+
+test('requests sent before the one before was answered hold up nobody', async () => {
+    const ahead = {
+        'a body behind a body': post('1').repeat(2),
+        'many bodies': post('12').repeat(30),
+        'a body behind none': get + post('1').repeat(3),
+        'bodies that are refused': post('1').replace('/v1/publish', '/nothing').repeat(5),
+        'half a body behind a body': post('1') + post('12345').slice(0, -2),
+        'empty bodies': post('').repeat(20),
+        'no bodies': get.repeat(20),
+        'what is no request': `${post('1')}\r\n\r\nwhat?`,
+    };
+    for (const [what, bytes] of Object.entries(ahead)) {
+        const raw = await RawSocket.connect(gateway.port);
+        raw.write(bytes);
+        await raw.saw(/^HTTP\/1\.1 \d+ [^]*\r\n\r\n/).catch((error) => assert.fail(`${what}: ${error.message}`));
+        await neighbourIsUnharmed();
+        raw.destroy();
+    }
+    // Where nothing has a body, all are answered.
+    const raw = await RawSocket.connect(gateway.port);
+    raw.write(get.repeat(20));
+    await until('20 answers', () => raw.text.split('HTTP/1.1 404').length === 21);
+    raw.destroy();
+});
+
 const foreign = {
     'a TLS hello': Buffer.concat([Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]), randomBytes(501)]),
     'an SSH banner': 'SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n',
