@@ -269,12 +269,12 @@ int gateway_run_worker(unsigned index) {
     if (worker.server != NULL)
         server_destroy(worker.server);
     control_close(&worker.control);
-    loop_finish(&worker.loop, 1);
     hub_destroy(worker.hub);
     if (worker.boot_config != NULL && worker.boot_config->broker == BROKER_REDIS)
         redis_broker_destroy(worker.broker);
     else
         memory_broker_destroy(worker.broker);
+    loop_finish(&worker.loop, 1); /* Nobody has a handle on it any more: those that were closed end now. */
     if (worker.config != worker.boot_config)
         config_free(worker.config);
     config_free(worker.boot_config);

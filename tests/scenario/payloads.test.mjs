@@ -112,9 +112,15 @@ test('a payload as large as limits.message_bytes arrives whole, in text and in b
     );
 });
 
-test('Redis may publish more than clients may', async () => {
-    const text = 'y'.repeat(10_0000);
-    assert.equal(await frameOf((channel) => redis.publish(channel, text)), `"data":"${text}"`);
+test('what Redis publishes beyond limits.message_bytes is told as a gap, and counted', async () => {
+    const channel = 'payload:large';
+    await client.subscribe(channel);
+    await redis.publish(channel, 'y'.repeat(65_537));
+    await redis.publish(channel, '"next"');
+    await client.message(channel, (data) => data === 'next');
+    const told = client.frames.filter((frame) => frame.channel === channel && !frame.ok);
+    assert.deepEqual(told, [{ event: 'gap', channel }, { channel, data: 'next' }]);
+    assert.equal(await gateway.metric('fantail_drops_total', 'reason="too_large"'), 1);
 });
 
 test('a payload nested as deep as the parser goes is JSON, a deeper one is text', async () => {
