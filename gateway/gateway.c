@@ -163,6 +163,8 @@ static void on_reload(struct worker *worker, const json_t *message) {
     struct config *old = worker->config;
     worker->config = config;
     hub_set_config(worker->hub, config);
+    if (worker->boot_config->broker == BROKER_REDIS)
+        redis_broker_set_config(worker->broker, config);
     server_set_config(worker->server, config);
     worker->site.config = config;
     log_set_level(config->log.level);

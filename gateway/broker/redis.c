@@ -8,7 +8,9 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "common/xalloc.h"
+#include "gateway/broker/envelope.h"
 #include "gateway/broker/redis_commands.h"
+#include "gateway/broker/redis_functions.h"
 #include "gateway/broker/redis_link.h"
 
 enum {
@@ -35,6 +37,7 @@ struct redis_broker {
     enum redis_state state;
     struct redis_link *link;
     struct redis_commands *commands;
+    struct redis_functions *functions;
     struct resolve *resolve;
     struct wheel_timer timer; /* The next attempt, or the next probe. */
     unsigned attempts;
@@ -81,6 +84,7 @@ static void drop_connections(struct redis_broker *redis) {
     redis->link = NULL;
     redis->commands = NULL;
     redis->is_link_ready = redis->are_commands_ready = redis->is_giving_up = false;
+    redis_functions_stop(redis->functions);
     redis_link_destroy(link);
     redis_commands_destroy(commands); /* Answers what waits. */
 }
@@ -150,10 +154,15 @@ static void probe_when_ready(struct redis_broker *redis) {
         send_probe(redis);
 }
 
-static void on_commands_ready(void *context) {
+static void on_functions_ready(void *context) {
     struct redis_broker *redis = context;
     redis->are_commands_ready = true;
     probe_when_ready(redis);
+}
+
+static void on_commands_ready(void *context) {
+    struct redis_broker *redis = context;
+    redis_functions_start(redis->functions, redis->commands, on_functions_ready, redis);
 }
 
 static void on_link_message(void *context, struct bytes channel, struct bytes payload) {
@@ -165,7 +174,8 @@ static void on_link_message(void *context, struct bytes channel, struct bytes pa
         on_probe_back(redis);
         return;
     }
-    struct entry entry = {.payload = payload};
+    struct entry entry;
+    redis->options.metrics->envelope_errors += !envelope_parse(payload, &entry);
     redis->base.events->on_entry(redis->base.context, channel, &entry);
 }
 
@@ -270,8 +280,10 @@ static void on_timer(struct wheel_timer *timer, uint64_t now) {
                      (unsigned)config->redis.probe_timeout_ms);
             give_up(redis);
         } else {
-            if (redis->state == REDIS_UP)
+            if (redis->state == REDIS_UP) {
                 send_probe(redis);
+                redis_functions_check(redis->functions);
+            }
             arm(redis, config->redis.probe_ms);
         }
     }
@@ -297,7 +309,7 @@ static void redis_unsubscribe(struct broker *broker, struct bytes channel) {
 struct publish {
     publish_done *on_done;
     void *arg;
-    struct metrics *metrics;
+    struct redis_broker *redis;
 };
 
 static void on_published(void *arg, const redisReply *reply) {
@@ -306,10 +318,10 @@ static void on_published(void *arg, const redisReply *reply) {
     if (reply == NULL) {
         error = ERR_BROKER_UNAVAILABLE;
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        log_warn("redis", "publish refused error=\"%s\"", reply->str);
+        redis_functions_complain(publish->redis->functions, "publish refused", reply);
         error = ERR_BROKER_REFUSED;
     }
-    publish->metrics->publish_errors += error != ERR_OK;
+    publish->redis->options.metrics->publish_errors += error != ERR_OK;
     publish->on_done(publish->arg, error, NULL);
     free(publish);
 }
@@ -317,12 +329,17 @@ static void on_published(void *arg, const redisReply *reply) {
 static void redis_publish(struct broker *broker, const struct publish_request *request, publish_done *on_done,
                           void *arg) {
     struct redis_broker *redis = redis_of(broker);
-    struct publish *publish = xmalloc(sizeof *publish);
-    *publish = (struct publish){.on_done = on_done, .arg = arg, .metrics = redis->options.metrics};
     if (redis->state != REDIS_UP || redis_commands_in_flight(redis->commands) >= IN_FLIGHT_MAX) {
-        on_published(publish, NULL);
+        redis->options.metrics->publish_errors++;
+        on_done(arg, ERR_BROKER_UNAVAILABLE, NULL);
         return;
     }
+    if (request->options != NULL && request->options->history_size > 0) {
+        redis_functions_publish(redis->functions, request, on_done, arg);
+        return;
+    }
+    struct publish *publish = xmalloc(sizeof *publish);
+    *publish = (struct publish){.on_done = on_done, .arg = arg, .redis = redis};
     struct buf channel;
     buf_init(&channel, 0);
     buf_append_bytes(&channel, redis->prefix);
@@ -332,6 +349,11 @@ static void redis_publish(struct broker *broker, const struct publish_request *r
     buf_finish(&channel);
 }
 
+static void redis_sync(struct broker *broker, struct bytes channel, const struct namespace_config *options,
+                       const struct position *seen, sync_done *on_done, void *arg) {
+    redis_functions_sync(redis_of(broker)->functions, channel, options, seen, on_done, arg);
+}
+
 static bool redis_is_up(const struct broker *broker) {
     return ((const struct redis_broker *)broker)->state == REDIS_UP;
 }
@@ -339,6 +361,7 @@ static bool redis_is_up(const struct broker *broker) {
 static void redis_flush(struct broker *broker) {
     if (redis_of(broker)->link != NULL)
         redis_link_flush(redis_of(broker)->link);
+    redis_functions_flush(redis_of(broker)->functions);
 }
 
 static const struct broker_ops redis_ops = {
@@ -346,6 +369,7 @@ static const struct broker_ops redis_ops = {
     .subscribe = redis_subscribe,
     .unsubscribe = redis_unsubscribe,
     .publish = redis_publish,
+    .sync = redis_sync,
     .is_up = redis_is_up,
     .flush = redis_flush,
 };
@@ -366,10 +390,16 @@ struct broker *redis_broker_create(const struct redis_broker_options *options,
     redis->prefix = bytes_of(options->config->redis.prefix);
     snprintf(probe, sizeof probe, "fantail:probe:%s", options->name);
     redis->probe_channel = xstrdup(probe);
+    redis->functions = redis_functions_create(options->loop, options->metrics, redis->prefix);
+    redis_functions_set_config(redis->functions, options->config);
     wheel_timer_init(&redis->timer, on_timer);
     redis->state = REDIS_WAITING;
     arm(redis, 0);
     return &redis->base;
+}
+
+void redis_broker_set_config(struct broker *broker, const struct config *config) {
+    redis_functions_set_config(redis_of(broker)->functions, config);
 }
 
 void redis_broker_destroy(struct broker *broker) {
@@ -383,6 +413,7 @@ void redis_broker_destroy(struct broker *broker) {
     }
     redis->state = REDIS_WAITING;
     drop_connections(redis);
+    redis_functions_destroy(redis->functions);
     redis_url_finish(&redis->url);
     free(redis->probe_channel);
     free(redis);

@@ -21,6 +21,8 @@ struct redis_broker_options {
 /* NULL, with the reason logged, when the URL is not usable. Connects, and keeps connecting, by itself. */
 struct broker *redis_broker_create(const struct redis_broker_options *options,
                                    const struct broker_events *events, void *context);
+/* Takes over the namespaces of a configuration read again; nothing of it is kept. */
+void redis_broker_set_config(struct broker *broker, const struct config *config);
 void redis_broker_destroy(struct broker *broker); /* NULL is fine. */
 
 #endif
