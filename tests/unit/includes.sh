@@ -1,0 +1,49 @@
+#!/bin/bash
+# Holds the #include lines to the arrows between the folders: who may know of whom. See docs/ARCHITECTURE.md.
+#
+#   includes.sh SOURCE_DIR
+set -euo pipefail
+
+cd "$1"
+faults=0
+
+# Files, the pattern that an include must match to be looked at, the pattern of those that are allowed, and why.
+check() {
+    local files=$1 looked_at=$2 allowed=$3 why=$4 found pattern patterns
+    read -ra patterns <<<"$files"
+    for pattern in "${patterns[@]}"; do
+        compgen -G "$pattern" >/dev/null || { echo "there are no files $pattern"; faults=$((faults + 1)); }
+    done
+    # shellcheck disable=SC2086 # The files are patterns.
+    found=$(grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]' $files |
+        grep -E "include[[:space:]]*[<\"]($looked_at)" | grep -vE "include[[:space:]]*[<\"]($allowed)[>\"]" || true)
+    if [ -n "$found" ]; then
+        printf '%s:\n%s\n' "$why" "$found"
+        faults=$((faults + 1))
+    fi
+}
+
+none='$^'
+contracts='gateway/(config|broker/broker|protocol/protocol|transport/transport)\.h'
+libraries='libwebsockets|lws|hiredis|uv\.h|openssl|jansson|libconfig|sys/socket|netinet|arpa/'
+
+check 'common/*.[ch]' 'gateway/|loadtest/|tests/' "$none" 'common knows nothing of channels or clients'
+check 'gateway/core/*.[ch]' "$libraries" "$none" 'the core does no I/O and knows no library of it'
+check 'gateway/core/*.[ch]' 'gateway/' "gateway/core/[a-z_]+\.(h|def)|$contracts" \
+    'the core knows the others by their contracts'
+check 'gateway/protocol/*.[ch]' 'libwebsockets|hiredis|uv\.h|sys/socket|netinet' "$none" 'codecs do no I/O'
+check 'gateway/protocol/*.[ch]' 'gateway/' 'gateway/(protocol/[a-z_]+|core/(command|event|message|position))\.h' \
+    'codecs know what is asked and told'
+check 'gateway/broker/*.[ch]' 'gateway/' \
+    'gateway/(broker/[a-z_]+|core/(command|event|message|position|metrics)|config|loop)\.h' \
+    'a broker knows messages, not clients'
+check 'gateway/transport/*.[ch]' 'gateway/' 'gateway/(transport/[a-z_]+|core/[a-z_]+|config|loop|forms)\.h' \
+    'a transport knows the core, and not which protocol or broker'
+check 'gateway/admin/*.[ch]' 'gateway/broker' "$none" 'admin asks the core'
+check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/broker/*.[ch] gateway/admin/*.[ch]' \
+    'libwebsockets' "$none" 'only transports know libwebsockets'
+check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/transport/*.[ch] gateway/admin/*.[ch]' \
+    'hiredis' "$none" 'only brokers know hiredis'
+check 'common/*.[ch] gateway/*.[ch] gateway/*/*.[ch] loadtest/*.[ch]' 'tests/' "$none" 'nothing knows the tests'
+
+exit $((faults > 0))
