@@ -1,12 +1,12 @@
 #include "gateway/admin/api.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
 #include "gateway/core/session.h"
 #include "gateway/protocol/json_span.h"
+#include "gateway/protocol/native.h"
 
 enum {
     LIST_DEFAULT = 1000, /* Entries of a list, per worker, unless `limit` says otherwise. */
@@ -92,19 +92,13 @@ static void on_published(void *arg, enum error error, const struct position *id)
     finish_publishing(publishing);
 }
 
-static enum error read_payload(const struct call *call, struct bytes *payload, char **decoded) {
+static enum error read_payload(const struct call *call, struct bytes *payload, struct buf *decoded) {
     const json_t *base64 = json_object_get(call->body, "base64");
     if (base64 == NULL)
         return json_member_span(call->text, "data", payload) ? ERR_OK : ERR_BAD_REQUEST;
-    struct bytes text = string_member(call->body, "base64");
-    size_t padding = 0;
-    while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
-        padding++;
-    *decoded = xmalloc(text.len / 4 * 3 + 1);
-    int len = EVP_DecodeBlock((unsigned char *)*decoded, (const unsigned char *)text.data, (int)text.len);
-    if (!json_is_string(base64) || len < (int)padding)
+    if (!json_is_string(base64) || !native_decode_base64(string_member(call->body, "base64"), decoded))
         return ERR_BAD_REQUEST;
-    *payload = bytes_make(*decoded, (size_t)len - padding);
+    *payload = buf_bytes(decoded);
     return ERR_OK;
 }
 
@@ -128,9 +122,10 @@ static void publish_to(struct call *call, struct publishing *publishing, struct 
 
 static void publish_all(struct call *call, bool is_single) {
     struct bytes payload = {0};
-    char *decoded = NULL;
+    struct buf decoded;
     json_t *channel;
     size_t i;
+    buf_init(&decoded, 0);
     enum error error = read_payload(call, &payload, &decoded);
     const json_t *channels = json_object_get(call->body, "channels");
     if (error == ERR_OK && !is_single && !json_is_array(channels))
@@ -138,7 +133,7 @@ static void publish_all(struct call *call, bool is_single) {
     if (error == ERR_OK && payload.len > call->hub->options.config->limits.message_bytes)
         error = ERR_MESSAGE_TOO_LARGE;
     if (error != ERR_OK) {
-        free(decoded);
+        buf_finish(&decoded);
         call->on_done(call->arg, api_error(error));
         return;
     }
@@ -153,7 +148,7 @@ static void publish_all(struct call *call, bool is_single) {
     else
         json_array_foreach(channels, i, channel) publish_to(
             call, publishing, bytes_make(json_string_value(channel), json_string_length(channel)), payload);
-    free(decoded);
+    buf_finish(&decoded);
     finish_publishing(publishing);
 }
 

@@ -136,28 +136,29 @@ static struct bytes string_member(const json_t *object, const char *name) {
                                  : BYTES_LITERAL("");
 }
 
-/* Decodes base64 with its padding (RFC 4648, section 4). */
-static enum error decode_base64(struct bytes text, struct bytes *payload) {
+bool native_decode_base64(struct bytes text, struct buf *out) {
     size_t padding = 0;
     while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
         padding++;
-    buf_clear(&decoded);
-    unsigned char *room = (unsigned char *)buf_reserve(&decoded, text.len / 4 * 3 + 1);
     if (text.len % 4 != 0 || memchr(text.data, '=', text.len - padding) != NULL)
-        return ERR_BAD_REQUEST;
-    int len = EVP_DecodeBlock(room, (const unsigned char *)text.data, (int)text.len);
+        return false;
+    unsigned char *room = (unsigned char *)buf_reserve(out, text.len / 4 * 3 + 1);
+    int len = room ? EVP_DecodeBlock(room, (const unsigned char *)text.data, (int)text.len) : -1;
     if (len < (int)padding)
-        return ERR_BAD_REQUEST;
-    *payload = bytes_make(room, (size_t)len - padding);
-    return ERR_OK;
+        return false;
+    out->len += (size_t)len - padding;
+    return true;
 }
 
 static enum error read_payload(struct bytes object, struct command *out) {
     const json_t *base64 = json_object_get(current, "base64");
-    if (base64 != NULL)
-        return json_is_string(base64) ? decode_base64(string_member(current, "base64"), &out->payload)
-                                      : ERR_BAD_REQUEST;
-    return json_member_span(object, "data", &out->payload) ? ERR_OK : ERR_BAD_REQUEST;
+    if (base64 == NULL)
+        return json_member_span(object, "data", &out->payload) ? ERR_OK : ERR_BAD_REQUEST;
+    buf_clear(&decoded);
+    if (!json_is_string(base64) || !native_decode_base64(string_member(current, "base64"), &decoded))
+        return ERR_BAD_REQUEST;
+    out->payload = buf_bytes(&decoded);
+    return ERR_OK;
 }
 
 /* "since":"EPOCH-OFFSET" or "last":COUNT. */

@@ -25,13 +25,12 @@ struct connection {
     struct lws *wsi;
     struct session *session;   /* Of a WebSocket, until either side ends it. */
     struct exchange *exchange; /* The request being answered. */
-    struct buf *received;      /* The parts so far of a message that comes in parts. */
-    void *data;
+    void *data;                /* Whoever has use for it; ends with free(). */
+    struct deadline *deadline; /* When it is ended unless something happens before; NULL: never. */
     struct peer from;
-    struct wheel_timer deadline; /* When it is ended unless something happens before. */
-    bool is_established;         /* A request has come in whole. */
-    bool is_counted;             /* `from` is in the book. */
-    bool is_stream;              /* A response without end, instead of requests. */
+    bool is_established; /* A request has come in whole. */
+    bool is_counted;     /* `from` is in the book. */
+    bool is_stream;      /* A response without end, instead of requests. */
     bool is_chunked;
     bool is_closing; /* By our side: what is still to be sent is on its way. */
 };
@@ -42,9 +41,6 @@ enum { KEEPALIVE_SECONDS = 30 };
 /* Ends the connection in so many seconds unless a later call sets another deadline. */
 void connection_set_deadline(struct connection *connection, uint32_t seconds);
 void connection_clear_deadline(struct connection *connection);
-
-/* Ends the connection without a word, but not from within the call. */
-void connection_kill(struct connection *connection);
 
 /* http.c: the callbacks of libwebsockets that concern requests; they return what libwebsockets is to be told.
  */
@@ -60,13 +56,26 @@ int http_on_upgrade(struct connection *connection);
  * when the connection is dead. */
 bool http_become_stream(struct connection *connection, struct bytes head);
 
-/* The session, if there is one, has lost its connection. */
-void connection_end_session(struct connection *connection, enum close_reason reason);
-
 /* websocket.c, likewise. */
 void websocket_on_open(struct connection *connection);
 void websocket_on_received(struct connection *connection, struct bytes part);
 int websocket_on_writable(struct connection *connection);
 int websocket_on_peer_close(struct connection *connection);
+
+/* --- connection.c: what all carriers share --- */
+
+/* For transports: sends shared, framed bytes as they are (in libwebsockets' terms raw, which is the same for
+ * WebSockets and HTTP/1). What the socket does not take, libwebsockets copies. */
+enum write_result connection_write(void *carrier, struct bytes bytes);
+void connection_describe_peer(void *carrier, struct buf *out);
+
+/* Ends the connection as soon as the loop turns, without a word. */
+void connection_kill(struct connection *connection);
+
+/* The session, if there is one, has lost its connection. */
+void connection_end_session(struct connection *connection, enum close_reason reason);
+
+struct connection *connection_create(struct server *server, struct lws *wsi, const struct peer *from);
+void connection_free(struct connection *connection);
 
 #endif

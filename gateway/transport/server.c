@@ -18,61 +18,6 @@ enum {
     DESTROY_TURNS = 8,
 };
 
-void connection_set_data(struct connection *connection, void *data) {
-    free(connection->data);
-    connection->data = data;
-}
-
-void *connection_data(const struct connection *connection) {
-    return connection->data;
-}
-
-void connection_end_session(struct connection *connection, enum close_reason reason) {
-    if (connection->session != NULL)
-        session_on_closed(connection->session, reason);
-    connection->session = NULL;
-}
-
-/* libwebsockets has timeouts of its own, but some of them begin anew with each byte that drips in, and all
- * lie in one sorted list. */
-void connection_set_deadline(struct connection *connection, uint32_t seconds) {
-    struct loop *loop = connection->server->options.loop;
-    wheel_arm(&loop->wheel, &connection->deadline, loop_now_ms(loop) + seconds * 1000ull);
-}
-
-void connection_clear_deadline(struct connection *connection) {
-    wheel_cancel(&connection->deadline);
-}
-
-void connection_kill(struct connection *connection) {
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-    /* It looks at its timeouts after events of its own only, and there may be none. */
-    lws_cancel_service(connection->server->lws);
-    connection_set_deadline(connection, 1); /* A byte that comes now can undo it. */
-}
-
-static void on_deadline(struct wheel_timer *timer, uint64_t now_ms) {
-    struct connection *connection = list_entry(timer, struct connection, deadline);
-    (void)now_ms;
-    if (!connection->is_established)
-        connection->server->options.metrics->refusals[REFUSED_HANDSHAKE]++;
-    connection->is_established = true; /* Counted once. */
-    connection_kill(connection);
-}
-
-static void connection_free(struct connection *connection) {
-    struct server *server = connection->server;
-    connection_clear_deadline(connection);
-    if (connection->is_counted)
-        peer_book_remove(server->book, &connection->from);
-    if (connection->received != NULL)
-        buf_finish(connection->received);
-    free(connection->received);
-    free(connection->data);
-    server->options.metrics->connections--;
-    free(connection);
-}
-
 /* Everything libwebsockets has to say. Anything but 0 closes the connection. */
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     struct connection *connection = lws_get_opaque_user_data(wsi);
@@ -142,14 +87,8 @@ static void on_accept(void *context, int fd, const struct peer *from, bool is_co
             peer_book_remove(server->book, from);
         return;
     }
-    struct connection *connection = xcalloc(1, sizeof *connection);
-    connection->server = server;
-    connection->wsi = wsi;
-    connection->from = *from;
+    struct connection *connection = connection_create(server, wsi, from);
     connection->is_counted = is_counted;
-    wheel_timer_init(&connection->deadline, on_deadline);
-    connection_set_deadline(connection, server->options.config->limits.handshake_seconds);
-    server->options.metrics->connections++;
     lws_set_opaque_user_data(wsi, connection);
 }
 

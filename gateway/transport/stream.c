@@ -3,19 +3,6 @@
 #include "gateway/forms.h"
 #include "gateway/transport/connection.h"
 
-static enum write_result stream_write(void *carrier, struct bytes bytes) {
-    struct connection *connection = carrier;
-    connection->server->options.metrics->bytes_out += bytes.len;
-    /* On HTTP/1 this goes out as it is: shared bytes, framed by us. */
-    int written = lws_write(connection->wsi, (unsigned char *)bytes.data, bytes.len, LWS_WRITE_HTTP);
-    if (written < (int)bytes.len)
-        return WRITE_FAILED;
-    if (!lws_partial_buffered(connection->wsi))
-        return WRITE_DONE;
-    lws_callback_on_writable(connection->wsi);
-    return WRITE_CONGESTED;
-}
-
 /* Closes in the writable callback, after what is on its way; what does not get out in time is cut off. */
 static void stream_close(void *carrier, enum close_reason reason) {
     enum { CLOSE_SECONDS = 2 };
@@ -26,20 +13,15 @@ static void stream_close(void *carrier, enum close_reason reason) {
         return;
     }
     if (connection->is_chunked && !lws_partial_buffered(connection->wsi))
-        stream_write(connection, BYTES_LITERAL("0\r\n\r\n"));
+        connection_write(connection, BYTES_LITERAL("0\r\n\r\n"));
     connection_set_deadline(connection, CLOSE_SECONDS);
     lws_callback_on_writable(connection->wsi);
 }
 
-static void stream_describe_peer(void *carrier, struct buf *out) {
-    const struct connection *connection = carrier;
-    peer_print(&connection->from, out);
-}
-
 #define STREAM_TRANSPORT(transport_name, transport_kind, transport_form)                                     \
     {                                                                                                        \
-        .name = (transport_name), .kind = (transport_kind), .form = (transport_form), .write = stream_write, \
-        .close = stream_close, .describe_peer = stream_describe_peer,                                        \
+        .name = (transport_name), .kind = (transport_kind), .form = (transport_form),                        \
+        .write = connection_write, .close = stream_close, .describe_peer = connection_describe_peer,         \
     }
 
 const struct transport *sse_transport(bool is_list) {

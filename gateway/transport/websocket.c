@@ -16,19 +16,6 @@ enum {
     CONTROL_PAYLOAD_MAX = 125, /* RFC 6455, section 5.5. */
 };
 
-static enum write_result websocket_write(void *carrier, struct bytes bytes) {
-    struct connection *connection = carrier;
-    connection->server->options.metrics->bytes_out += bytes.len;
-    /* Raw: the frames are ready and shared. What the socket does not take, libwebsockets copies. */
-    int written = lws_write(connection->wsi, (unsigned char *)bytes.data, bytes.len, LWS_WRITE_RAW);
-    if (written < (int)bytes.len)
-        return WRITE_FAILED;
-    if (!lws_partial_buffered(connection->wsi))
-        return WRITE_DONE;
-    lws_callback_on_writable(connection->wsi);
-    return WRITE_CONGESTED;
-}
-
 /* Our own frame rather than lws_close_reason(), which works from within a callback only and sends in a later
  * one: Debian's libwebsockets is built with _DEBUG, where service.c closes a connection on libuv a second
  * time at once, "to confirm close has no problem being called again", and so before the frame is sent. */
@@ -43,7 +30,7 @@ static bool send_close_frame(struct connection *connection, enum close_reason re
     frame[2] = (unsigned char)(code >> 8);
     frame[3] = (unsigned char)code;
     memcpy(frame + 4, text, payload_len - 2);
-    return websocket_write(connection, bytes_make(frame, 2 + payload_len)) != WRITE_FAILED;
+    return connection_write(connection, bytes_make(frame, 2 + payload_len)) != WRITE_FAILED;
 }
 
 static void websocket_close(void *carrier, enum close_reason reason) {
@@ -59,18 +46,13 @@ static void websocket_close(void *carrier, enum close_reason reason) {
     connection_set_deadline(connection, CLOSE_SECONDS);
 }
 
-static void websocket_describe_peer(void *carrier, struct buf *out) {
-    const struct connection *connection = carrier;
-    peer_print(&connection->from, out);
-}
-
 const struct transport websocket_transport = {
     .name = "websocket",
     .kind = TRANSPORT_WEBSOCKET,
     .form = &native_websocket_form,
-    .write = websocket_write,
+    .write = connection_write,
     .close = websocket_close,
-    .describe_peer = websocket_describe_peer,
+    .describe_peer = connection_describe_peer,
 };
 
 void websocket_attach(struct connection *connection, struct session *session) {
@@ -88,12 +70,28 @@ static size_t frame_bytes_max(const struct server_options *options) {
     return (size_t)options->config->limits.message_bytes / 3 * 4 + COMMAND_OVERHEAD_BYTES;
 }
 
-static void drop_received(struct connection *connection) {
-    if (connection->received == NULL)
-        return;
-    buf_finish(connection->received);
-    free(connection->received);
-    connection->received = NULL;
+/* The parts so far of a message that comes in parts: the connection's data while there are any. */
+struct parts {
+    size_t len;
+    size_t capacity;
+    char bytes[];
+};
+
+/* False when the message would become larger than `bytes_max`. */
+static bool append_part(struct connection *connection, struct bytes part, size_t bytes_max) {
+    struct parts *parts = connection->data;
+    size_t len = parts ? parts->len : 0;
+    if (part.len > bytes_max - len)
+        return false;
+    if (parts == NULL || len + part.len > parts->capacity) {
+        size_t capacity = 2 * (len + part.len);
+        parts = xrealloc(parts, sizeof *parts + capacity);
+        parts->capacity = capacity;
+        connection->data = parts;
+    }
+    memcpy(parts->bytes + len, part.data, part.len);
+    parts->len = len + part.len;
+    return true;
 }
 
 static void receive_message(struct connection *connection, struct bytes text) {
@@ -113,20 +111,17 @@ void websocket_on_received(struct connection *connection, struct bytes part) {
         session_close(connection->session, CLOSE_NOT_TEXT);
         return;
     }
-    if (connection->received == NULL && is_whole) {
+    if (connection->data == NULL && is_whole) {
         receive_message(connection, part);
         return;
     }
-    if (connection->received == NULL) {
-        connection->received = xmalloc(sizeof *connection->received);
-        buf_init(connection->received, frame_bytes_max(options));
-    }
-    if (!buf_append_bytes(connection->received, part)) {
+    if (!append_part(connection, part, frame_bytes_max(options))) {
         session_close(connection->session, CLOSE_TOO_LARGE);
-        drop_received(connection);
+        connection_set_data(connection, NULL);
     } else if (is_whole) {
-        receive_message(connection, buf_bytes(connection->received));
-        drop_received(connection);
+        const struct parts *parts = connection->data;
+        receive_message(connection, bytes_make(parts->bytes, parts->len));
+        connection_set_data(connection, NULL);
     }
 }
 

@@ -1,0 +1,101 @@
+#include "gateway/transport/connection.h"
+
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+
+void connection_set_data(struct connection *connection, void *data) {
+    free(connection->data);
+    connection->data = data;
+}
+
+void *connection_data(const struct connection *connection) {
+    return connection->data;
+}
+
+void connection_end_session(struct connection *connection, enum close_reason reason) {
+    if (connection->session != NULL)
+        session_on_closed(connection->session, reason);
+    connection->session = NULL;
+}
+
+/* --- Deadlines ------------------------------------------------------------------------------- */
+
+/* Only while there is one: an established connection has none. libwebsockets has timeouts of its own, but some
+ * of them begin anew with each byte that drips in, and all lie in one sorted list. */
+struct deadline {
+    struct wheel_timer timer;
+    struct connection *connection;
+};
+
+static void on_deadline(struct wheel_timer *timer, uint64_t now_ms) {
+    struct connection *connection = list_entry(timer, struct deadline, timer)->connection;
+    (void)now_ms;
+    if (!connection->is_established)
+        connection->server->options.metrics->refusals[REFUSED_HANDSHAKE]++;
+    connection->is_established = true; /* Counted once. */
+    connection_kill(connection);
+}
+
+void connection_set_deadline(struct connection *connection, uint32_t seconds) {
+    struct loop *loop = connection->server->options.loop;
+    if (connection->deadline == NULL) {
+        connection->deadline = xmalloc(sizeof *connection->deadline);
+        connection->deadline->connection = connection;
+        wheel_timer_init(&connection->deadline->timer, on_deadline);
+    }
+    wheel_arm(&loop->wheel, &connection->deadline->timer, loop_now_ms(loop) + seconds * 1000ull);
+}
+
+void connection_clear_deadline(struct connection *connection) {
+    if (connection->deadline != NULL)
+        wheel_cancel(&connection->deadline->timer);
+    free(connection->deadline);
+    connection->deadline = NULL;
+}
+
+void connection_kill(struct connection *connection) {
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    /* It looks at its timeouts after events of its own only, and there may be none. */
+    lws_cancel_service(connection->server->lws);
+    connection_set_deadline(connection, 1); /* A byte that comes now can undo it. */
+}
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+struct connection *connection_create(struct server *server, struct lws *wsi, const struct peer *from) {
+    struct connection *connection = xcalloc(1, sizeof *connection);
+    connection->server = server;
+    connection->wsi = wsi;
+    connection->from = *from;
+    connection_set_deadline(connection, server->options.config->limits.handshake_seconds);
+    server->options.metrics->connections++;
+    return connection;
+}
+
+void connection_free(struct connection *connection) {
+    struct server *server = connection->server;
+    connection_clear_deadline(connection);
+    if (connection->is_counted)
+        peer_book_remove(server->book, &connection->from);
+    free(connection->data);
+    server->options.metrics->connections--;
+    free(connection);
+}
+
+enum write_result connection_write(void *carrier, struct bytes bytes) {
+    struct connection *connection = carrier;
+    connection->server->options.metrics->bytes_out += bytes.len;
+    int written = lws_write(connection->wsi, (unsigned char *)bytes.data, bytes.len, LWS_WRITE_RAW);
+    if (written < (int)bytes.len)
+        return WRITE_FAILED;
+    if (!lws_partial_buffered(connection->wsi))
+        return WRITE_DONE;
+    lws_callback_on_writable(connection->wsi);
+    return WRITE_CONGESTED;
+}
+
+void connection_describe_peer(void *carrier, struct buf *out) {
+    const struct connection *connection = carrier;
+    peer_print(&connection->from, out);
+}
