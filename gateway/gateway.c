@@ -58,6 +58,12 @@ static void on_lag(void *context, uint64_t lag_us) {
     metrics_observe(&worker->metrics->loop_lag, lag_us);
 }
 
+/* The master tells it at /readyz. */
+static void on_redis_trouble(void *context, const char *why) {
+    struct worker *worker = context;
+    control_send(&worker->control, json_pack("{s:s}", "redis_error", why));
+}
+
 static void stop(struct worker *worker, int status) {
     worker->status = status;
     loop_stop(&worker->loop);
@@ -100,6 +106,8 @@ static bool start(struct worker *worker) {
             .config = config,
             .metrics = worker->metrics,
             .name = worker->name,
+            .on_trouble = on_redis_trouble,
+            .trouble_context = worker,
         };
         worker->broker = redis_broker_create(&redis, &hub_broker_events, worker->hub);
     } else {

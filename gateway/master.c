@@ -43,7 +43,8 @@ struct worker_process {
     struct metrics *metrics; /* Shared with the worker. */
     int metrics_fd;
     uint64_t started_ms;
-    unsigned failures; /* In a row. */
+    unsigned failures;     /* In a row. */
+    char redis_error[256]; /* Why it has no link to Redis; good while it has none. */
     struct wheel_timer restart;
 };
 
@@ -210,6 +211,7 @@ static int create_workers(struct master *master) {
 /* --- The admin port -------------------------------------------------------------------------- */
 
 static const char *why_not_ready(void *context) {
+    static char reason[300];
     const struct master *master = context;
     unsigned serving = 0;
     if (master->is_stopping)
@@ -219,8 +221,11 @@ static const char *why_not_ready(void *context) {
         if (metrics->workers == 0)
             continue;
         serving++;
-        if (metrics->redis_up == 0)
-            return "the link to Redis is lost";
+        if (metrics->redis_up == 0) {
+            const char *error = master->workers[i].redis_error;
+            snprintf(reason, sizeof reason, "the link to Redis is lost%s%s", error[0] ? ": " : "", error);
+            return reason;
+        }
     }
     return serving > 0 ? NULL : "no worker serves yet";
 }
@@ -306,6 +311,9 @@ static void worker_replied(struct api_wait *wait, unsigned index, json_t *reply)
 static void on_worker_reply(void *context, json_t *message) {
     struct worker_process *worker = context;
     json_int_t id = json_integer_value(json_object_get(message, "id"));
+    const char *redis_error = json_string_value(json_object_get(message, "redis_error"));
+    if (redis_error != NULL)
+        snprintf(worker->redis_error, sizeof worker->redis_error, "%s", redis_error);
     list_each_safe (node, &worker->master->calls) {
         struct api_wait *wait = list_entry(node, struct api_wait, link);
         if (wait->id == id)

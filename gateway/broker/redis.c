@@ -41,13 +41,13 @@ struct redis_broker {
     struct resolve *resolve;
     struct wheel_timer timer; /* The next attempt, or the next probe. */
     unsigned attempts;
-    bool is_failing; /* An attempt's failure has been logged; the next ones are not. */
     bool is_link_ready;
     bool are_commands_ready;
     char *probe_channel; /* Without the prefix. */
     uint64_t probe_sent;
     uint64_t probe_ms; /* When the last one came back, or the attempt began. */
     char why[256];     /* Why the link is to be given up; given up outside of its own callbacks. */
+    char told[256];    /* What was logged last: the next attempts that fail for the same reason are not. */
     bool is_giving_up;
 };
 
@@ -96,10 +96,12 @@ static void give_up(struct redis_broker *redis) {
         redis->options.metrics->redis_up = 0;
         redis->options.metrics->redis_lost++;
     }
-    if (was_up || !redis->is_failing)
+    if (was_up || strcmp(redis->why, redis->told) != 0) {
         log_warn("redis", "%s error=\"%s\"", was_up ? "link lost, reconnecting" : "no link, will keep trying",
                  redis->why);
-    redis->is_failing = true;
+        redis->options.on_trouble(redis->options.trouble_context, redis->why);
+        memcpy(redis->told, redis->why, sizeof redis->told);
+    }
     redis->state = REDIS_WAITING;
     drop_connections(redis);
     if (was_up)
@@ -140,7 +142,7 @@ static void on_probe_back(struct redis_broker *redis) {
         return;
     redis->state = REDIS_UP;
     redis->attempts = 0;
-    redis->is_failing = false;
+    redis->told[0] = '\0';
     redis->options.metrics->redis_up = 1;
     log_info("redis", "link up");
     /* Until now the timer stood at the end of the attempt: left there, it would fire when this very probe is

@@ -16,6 +16,10 @@ struct redis_broker_options {
     const struct config *config; /* Borrowed; its redis settings do not change. */
     struct metrics *metrics;
     const char *name; /* Unique among all workers of all nodes: "NODE-START". Borrowed. */
+
+    /* Why there is no link, for people; called when that changes. */
+    void (*on_trouble)(void *context, const char *why);
+    void *trouble_context;
 };
 
 /* NULL, with the reason logged, when the URL is not usable. Connects, and keeps connecting, by itself. */

@@ -19,8 +19,9 @@ const SANITIZER_REPORT = /(ERROR: (Address|Leak)Sanitizer|runtime error:).*/;
 export class Gateway {
     // `t` is a test context, or wholeFile() of lib/file.mjs. `redis` is a Redis of lib/redis.mjs or
     // a URL; without it the broker is the memory one. `config` is the text of a config file, instead of which or
-    // with which `dev` opens everything. `env` are further FANTAIL_... settings.
-    static async start(t, { dev, config, redis, workers, node, env = {}, port, adminPort } = {}) {
+    // with which `dev` opens everything. `env` are further FANTAIL_... settings. Without `awaitReady` it need not
+    // become ready.
+    static async start(t, { dev, config, redis, workers, node, env = {}, port, adminPort, awaitReady = true } = {}) {
         const gateway = new Gateway();
         gateway.port = port ?? (await freePort());
         gateway.adminPort = adminPort ?? (await freePort());
@@ -45,7 +46,7 @@ export class Gateway {
             ...env,
         };
         t.after(() => gateway.finish());
-        await gateway.run();
+        await gateway.run({ awaitReady });
         return gateway;
     }
 
@@ -74,9 +75,9 @@ export class Gateway {
     }
 
     // Starts it again after stop() or kill(), on the same ports.
-    async run() {
+    async run({ awaitReady = true } = {}) {
         this.process = new Process('fantail', binary, this.args, { env: this.env });
-        await this.process.ready('answers /readyz with 200', () => this.isReady());
+        if (awaitReady) await this.process.ready('answers /readyz with 200', () => this.isReady());
     }
 
     async isReady() {

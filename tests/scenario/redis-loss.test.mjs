@@ -67,7 +67,7 @@ test('Redis is killed and comes back', async () => {
     await redis.kill();
     await until('readyz says 503', async () => (await gateway.readyStatus()) === 503);
     const ready = await fetch(`${gateway.adminUrl}/readyz`);
-    assert.deepEqual(await ready.json(), { ready: false, reason: 'the link to Redis is lost' });
+    assert.match((await ready.json()).reason, /^the link to Redis is lost: /);
     await until('both workers know', async () => (await gateway.metric('fantail_redis_up')) === 0);
 
     // Publishing says what is wrong; everything that needs no Redis works.
