@@ -65,8 +65,7 @@ static void arm(struct redis_broker *redis, uint64_t delay_ms) {
     wheel_arm(&redis->options.loop->wheel, &redis->timer, now_ms(redis) + delay_ms);
 }
 
-/* --- Losing the link, and coming back --------------------------------------------------------------------
- */
+/* --- Losing the link, and coming back ------------------------------------------------------- */
 
 static void schedule_attempt(struct redis_broker *redis) {
     unsigned shift = redis->attempts < 6 ? redis->attempts : 6;
@@ -119,8 +118,7 @@ static void on_lost(void *context, const char *why) {
     arm(redis, 0);
 }
 
-/* --- Being up --------------------------------------------------------------------------------------------
- */
+/* --- Being up ------------------------------------------------------------------------------- */
 
 static void send_probe(struct redis_broker *redis) {
     char channel[512];
@@ -194,8 +192,7 @@ static void on_link_subscribed(void *context, struct bytes channel) {
     }
 }
 
-/* --- Attempts --------------------------------------------------------------------------------------------
- */
+/* --- Attempts ------------------------------------------------------------------------------- */
 
 static void connect_to(struct redis_broker *redis, const char *ip) {
     struct redis_link_options link = {
@@ -291,8 +288,7 @@ static void on_timer(struct wheel_timer *timer, uint64_t now) {
     }
 }
 
-/* --- The broker ------------------------------------------------------------------------------------------
- */
+/* --- The broker ----------------------------------------------------------------------------- */
 
 static struct redis_broker *redis_of(struct broker *broker) {
     return (struct redis_broker *)broker;

@@ -32,8 +32,7 @@ static void lose(struct redis_commands *commands, const char *why) {
     commands->options.on_lost(commands->options.context, why);
 }
 
-/* --- hiredis on the loop ---------------------------------------------------------------------------------
- */
+/* --- hiredis on the loop -------------------------------------------------------------------- */
 
 /* hiredis brings an adapter for libuv, but that of 0.14 asserts on errors and arms anew at every command. */
 
@@ -91,8 +90,7 @@ static void on_disconnected(const redisAsyncContext *redis, int status) {
     lose(redis->data, status != REDIS_OK && redis->errstr[0] ? redis->errstr : "Redis closed the connection");
 }
 
-/* --- Commands --------------------------------------------------------------------------------------------
- */
+/* --- Commands ------------------------------------------------------------------------------- */
 
 static void on_reply(redisAsyncContext *redis, void *reply, void *data) {
     struct call *call = data;
@@ -164,8 +162,7 @@ static void log_in(struct redis_commands *commands) {
     redis_commands_send(commands, words, 1, on_ping, commands);
 }
 
-/* --- Life ------------------------------------------------------------------------------------------------
- */
+/* --- Life ----------------------------------------------------------------------------------- */
 
 struct redis_commands *redis_commands_create(const struct redis_commands_options *options) {
     redisAsyncContext *redis = options->ip ? redisAsyncConnect(options->ip, options->url->port)

@@ -52,8 +52,7 @@ void redis_functions_complain(struct redis_functions *functions, const char *wha
     functions->suppressed = 0;
 }
 
-/* --- The library -------------------------------------------------------------------------------------------
- */
+/* --- The library ---------------------------------------------------------------------------- */
 
 static bool is_not_found(const redisReply *reply) {
     return reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
@@ -131,8 +130,7 @@ void redis_functions_set_config(struct redis_functions *functions, const struct 
     redis_namespaces_set_config(functions->namespaces, config);
 }
 
-/* --- Calls -------------------------------------------------------------------------------------------------
- */
+/* --- Calls ---------------------------------------------------------------------------------- */
 
 static struct call *create_call(struct redis_functions *functions, void *arg) {
     struct call *call = xcalloc(1, sizeof *call);
@@ -208,8 +206,7 @@ static bool is_sent_again(struct call *call, const redisReply *reply, redis_on_r
     return true;
 }
 
-/* --- Publish -----------------------------------------------------------------------------------------------
- */
+/* --- Publish -------------------------------------------------------------------------------- */
 
 static void on_published(void *arg, const redisReply *reply) {
     struct call *call = arg;
@@ -247,8 +244,7 @@ void redis_functions_publish(struct redis_functions *functions, const struct pub
     send_call(call, on_published);
 }
 
-/* --- Sync --------------------------------------------------------------------------------------------------
- */
+/* --- Sync ----------------------------------------------------------------------------------- */
 
 static void fail(struct call *call, enum error error) {
     call->on_synced(call->arg, error, NULL);
@@ -303,8 +299,7 @@ void redis_functions_flush(struct redis_functions *functions) {
     }
 }
 
-/* --- Life --------------------------------------------------------------------------------------------------
- */
+/* --- Life ----------------------------------------------------------------------------------- */
 
 struct redis_functions *redis_functions_create(struct loop *loop, struct metrics *metrics,
                                                struct bytes prefix) {

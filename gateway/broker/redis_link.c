@@ -137,8 +137,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
         read_in(link);
 }
 
-/* --- Commands --------------------------------------------------------------------------------------------
- */
+/* --- Commands ------------------------------------------------------------------------------- */
 
 static void append_argument(struct buf *out, struct bytes first, struct bytes second) {
     buf_printf(out, "$%zu\r\n", first.len + second.len);
@@ -188,8 +187,7 @@ void redis_link_flush(struct redis_link *link) {
     write_out(link);
 }
 
-/* --- Life ------------------------------------------------------------------------------------------------
- */
+/* --- Life ----------------------------------------------------------------------------------- */
 
 static void log_in(struct redis_link *link) {
     const struct redis_url *url = link->options.url;

@@ -55,8 +55,7 @@ struct sink {
     void *context;
 };
 
-/* --- Streams -----------------------------------------------------------------------------------------------
- */
+/* --- Streams -------------------------------------------------------------------------------- */
 
 static struct bytes stream_name(const struct stream *stream) {
     return bytes_make(stream->name, stream->name_len);
@@ -120,8 +119,7 @@ static void store_entry(struct stream *stream, const struct entry *entry) {
     stored->payload.data = payload;
 }
 
-/* --- Age ---------------------------------------------------------------------------------------------------
- */
+/* --- Age ------------------------------------------------------------------------------------ */
 
 /* How many of the first entries are too old. Marks directly before what is left stay: they tie it to what was
  * seen before them. */
@@ -141,8 +139,7 @@ static void trim(struct stream *stream, size_t size, uint64_t now_ms) {
                count_old(stream->entries + stream->first, stream->count, stream->ttl_seconds, now_ms));
 }
 
-/* --- Appending ---------------------------------------------------------------------------------------------
- */
+/* --- Appending ------------------------------------------------------------------------------ */
 
 static uint64_t larger(uint64_t a, uint64_t b) {
     return a > b ? a : b;
@@ -262,8 +259,7 @@ struct position stream_store_append(struct stream_store *store, uint64_t run, ui
     return id;
 }
 
-/* --- Sync --------------------------------------------------------------------------------------------------
- */
+/* --- Sync ----------------------------------------------------------------------------------- */
 
 /* Marks the loss that `seen` proves, if it proves one that is not marked yet. */
 static void mark_loss(struct stream_store *store, struct stream *stream, uint64_t run, uint64_t now_ms,
@@ -341,8 +337,7 @@ void stream_store_sync(struct stream_store *store, uint64_t run, uint64_t now_ms
     select_entries(stream, 0, options->history_ttl_seconds, now_ms, result);
 }
 
-/* --- Life --------------------------------------------------------------------------------------------------
- */
+/* --- Life ----------------------------------------------------------------------------------- */
 
 struct stream_store *stream_store_create(void) {
     struct stream_store *store = xcalloc(1, sizeof *store);

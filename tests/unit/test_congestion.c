@@ -425,8 +425,7 @@ static void reload_changes_the_policy_of_a_congested_client(void **state) {
     hub_set_config(node->hub, &node->config);
 }
 
-/* --- The node's limit ------------------------------------------------------------------------------------
- */
+/* --- The node's limit ----------------------------------------------------------------------- */
 
 static void shared_messages_count_once_against_the_nodes_limit(void **state) {
     (void)state;

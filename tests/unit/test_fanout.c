@@ -355,8 +355,7 @@ static void dead_connection_found_while_gathering_is_written_to_once(void **stat
     fake_client_finish(&bob);
 }
 
-/* --- Everything at once ----------------------------------------------------------------------------------
- */
+/* --- Everything at once --------------------------------------------------------------------- */
 
 enum { CHANNELS = 3 };
 

@@ -318,8 +318,7 @@ static void gap_waits_in_line_for_a_congested_client(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
-/* --- Limits, and a configuration read again --------------------------------------------------------------
- */
+/* --- Limits, and a configuration read again ------------------------------------------------- */
 
 static void session_holds_as_many_channels_as_it_may(void **state) {
     (void)state;

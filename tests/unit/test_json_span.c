@@ -75,8 +75,7 @@ static void text_that_breaks_off_is_read_to_its_end_only(void **state) {
     }
 }
 
-/* --- Random objects --------------------------------------------------------------------------------------
- */
+/* --- Random objects ------------------------------------------------------------------------- */
 
 static void append_space(struct buf *out) {
     static const char *const spaces[] = {"", "", "", " ", "\n", "\t ", "\r\n"};

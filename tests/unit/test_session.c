@@ -130,8 +130,7 @@ static void frame_without_a_command_is_no_mistake(void **state) {
     assert_int_equal(node->metrics.command_errors, 0);
 }
 
-/* --- Publishing ------------------------------------------------------------------------------------------
- */
+/* --- Publishing ----------------------------------------------------------------------------- */
 
 static void publish_is_answered_when_the_broker_has_answered(void **state) {
     (void)state;
@@ -202,8 +201,7 @@ static void session_may_go_before_its_publish_is_answered(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
-/* --- Strikes ----------------------------------------------------------------------------------------------
- */
+/* --- Strikes -------------------------------------------------------------------------------- */
 
 static void client_of_another_language_is_sent_away(void **state) {
     (void)state;
@@ -244,8 +242,7 @@ static void command_that_is_understood_forgives_the_strikes(void **state) {
     assert_false(ann.is_closed);
 }
 
-/* --- Ends --------------------------------------------------------------------------------------------------
- */
+/* --- Ends ----------------------------------------------------------------------------------- */
 
 static void closing_sends_what_was_answered_first(void **state) {
     (void)state;

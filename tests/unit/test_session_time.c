@@ -41,8 +41,7 @@ static uint64_t wait_for_news(struct fake_client *client, uint64_t max_ms) {
     return node->clock.now_ms - start_ms;
 }
 
-/* --- Pings ------------------------------------------------------------------------------------------------
- */
+/* --- Pings ---------------------------------------------------------------------------------- */
 
 static void client_that_answers_is_pinged_at_every_interval(void **state) {
     (void)state;
@@ -199,8 +198,7 @@ static void ping_that_finds_the_connection_dead_ends_it(void **state) {
     assert_int_equal(ann.reason, CLOSE_LOST);
 }
 
-/* --- Idleness ----------------------------------------------------------------------------------------------
- */
+/* --- Idleness ------------------------------------------------------------------------------- */
 
 static void client_that_asks_for_nothing_is_closed(void **state) {
     (void)state;
@@ -254,8 +252,7 @@ static void client_that_is_busy_is_not_pinged_more_often(void **state) {
     assert_in_range(pings, MINUTES * 60000 / INTERVAL_MS - 2, MINUTES * 60000 / INTERVAL_MS + 2);
 }
 
-/* --- Draining ----------------------------------------------------------------------------------------------
- */
+/* --- Draining ------------------------------------------------------------------------------- */
 
 static unsigned read_drain(struct fake_client *client) {
     struct bytes line;
