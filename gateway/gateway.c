@@ -26,6 +26,9 @@ enum {
     DRAIN_STAY_MS = 1000,
     /* How long sessions that were told to close may take for it. */
     DRAIN_GRACE_MS = 2000,
+    /* Connections that are still closed one by one at the very end; tens of thousands would take longer than
+     * the master waits, and the kernel closes them as well. */
+    ORDERLY_CONNECTIONS_MAX = 1000,
 };
 
 struct worker {
@@ -275,6 +278,11 @@ int gateway_run_worker(unsigned index) {
     control_open(&worker.control, &worker.loop, WORKER_CONTROL_FD);
     loop_run(&worker.loop);
 
+    if (worker.metrics->connections > ORDERLY_CONNECTIONS_MAX) {
+        log_info("gateway", "leaving at once connections=%u", (unsigned)worker.metrics->connections);
+        metrics_clear_gauges(worker.metrics);
+        _exit(worker.status);
+    }
     metrics_clear_gauges(worker.metrics);
     if (worker.server != NULL)
         server_destroy(worker.server);
