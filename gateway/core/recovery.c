@@ -86,6 +86,17 @@ static void take_from_stream(struct channel *channel, const struct entry *entry)
     }
 }
 
+/* Whoever was there before the channel had a history does not get what the read has brought. Some of it may
+ * have come live meanwhile, and is not delivered any more. */
+static void tell_who_was_there(struct channel *channel) {
+    for (uint32_t i = 0; i < channel->subscriber_count; i++) {
+        if (!channel->subscribers[i]->is_waiting) {
+            channel_accept_gap(channel, &channel->seen);
+            return;
+        }
+    }
+}
+
 /* The first read of a channel: nobody has it yet, so the ring is filled without a delivery. */
 static void fill(struct channel *channel, const struct sync_result *result) {
     for (size_t i = 0; i < result->count; i++) {
@@ -98,6 +109,7 @@ static void fill(struct channel *channel, const struct sync_result *result) {
         history_reset(channel->history, &result->head);
     channel->seen = result->head;
     channel->has_seen = true;
+    tell_who_was_there(channel);
 }
 
 static void take(struct channel *channel, const struct sync_result *result) {

@@ -74,7 +74,9 @@ static void on_sync(struct broker *base, struct bytes channel, const struct name
     struct fake_broker *broker = (struct fake_broker *)base;
     struct fake_request *sync = requests_add(&broker->syncs, channel);
     (void)options;
-    (void)seen;
+    sync->has_seen = seen != NULL;
+    if (seen != NULL)
+        sync->seen = *seen;
     sync->on_synced = on_done;
     sync->arg = arg;
 }

@@ -11,6 +11,8 @@
 struct fake_request {
     char *channel;
     char *payload; /* Of a publish; terminated. */
+    bool has_seen; /* Of a sync. */
+    struct position seen;
     publish_done *on_published;
     sync_done *on_synced;
     void *arg;

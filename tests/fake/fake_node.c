@@ -3,16 +3,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "tests/unit/unit.h"
 
+static struct fake_node *latest;
+
+uint64_t fake_node_wall_ms(void) {
+    return 1763680000000 + latest->clock.now_ms;
+}
+
 struct fake_node *fake_node_create(void) {
-    static char names[FAKE_NAMESPACES][8] = {"default", "closed", "oldest", "latest"};
+    static char names[FAKE_NAMESPACES][8] = {"default", "closed", "oldest", "latest", "kept", "batch"};
     struct fake_node *node = xcalloc(1, sizeof *node);
     log_set_level(LOG_LEVEL_ERROR);
     srandom(1);
+    latest = node;
     fake_clock_init(&node->clock, 1000000);
     fake_broker_init(&node->broker);
     node->namespaces[0] = (struct namespace_config){.name = names[0], .client_publish = true};
@@ -26,6 +32,19 @@ struct fake_node *fake_node_create(void) {
         .name = names[3],
         .client_publish = true,
         .slow_consumer = SLOW_CONFLATE,
+    };
+    node->namespaces[4] = (struct namespace_config){
+        .name = names[4],
+        .client_publish = true,
+        .history_size = FAKE_HISTORY_SIZE,
+        .history_ttl_seconds = FAKE_HISTORY_TTL_SECONDS,
+    };
+    node->namespaces[5] = (struct namespace_config){
+        .name = names[5],
+        .client_publish = true,
+        .batch_count = 3,
+        .batch_bytes = 50,
+        .batch_delay_ms = 100,
     };
     node->config = (struct config){
         .drain_seconds = 10,
@@ -48,7 +67,7 @@ struct fake_node *fake_node_create(void) {
         .node = BYTES_LITERAL("n1"),
         .generation = 0xABC,
         .now_ms = fake_clock_now,
-        .wall_ms = clock_wall_ms,
+        .wall_ms = fake_node_wall_ms,
         .now_context = &node->clock,
     };
     node->hub = hub_create(&options);

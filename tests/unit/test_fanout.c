@@ -216,6 +216,84 @@ static void what_is_too_much_for_one_write_follows_in_the_next(void **state) {
     fake_client_finish(&ann);
 }
 
+/* --- Batches that wait ----------------------------------------------------------------------------------- */
+
+static void messages_of_a_batching_channel_wait_for_each_other(void **state) {
+    (void)state;
+    struct fake_client ann;
+    fake_node_join(node, &ann, "batch:a");
+    bring("batch:a", 1);
+    fake_node_pass(node, 50);
+    bring("batch:a", 2);
+    fake_node_pass(node, 40);
+    assert_int_equal(ann.writes, 0);
+    fake_node_pass(node, 20); /* 100 ms after the first. */
+    assert_int_equal(ann.writes, 1);
+    hears_number(&ann, "batch:a", 1);
+    hears_number(&ann, "batch:a", 2);
+    /* The next one begins anew. */
+    bring("batch:a", 3);
+    fake_node_pass(node, 90);
+    fake_client_hears_nothing(&ann);
+    fake_node_pass(node, 20);
+    hears_number(&ann, "batch:a", 3);
+    fake_client_finish(&ann);
+}
+
+static void full_batch_waits_no_longer(void **state) {
+    (void)state;
+    struct fake_client ann;
+    fake_node_join(node, &ann, "batch:a");
+    for (unsigned i = 1; i <= 4; i++)
+        bring("batch:a", i);
+    fake_node_turn(node);
+    assert_int_equal(ann.writes, 1);
+    for (unsigned i = 1; i <= 4; i++)
+        hears_number(&ann, "batch:a", i);
+    /* In bytes too. */
+    fake_broker_bring(&node->broker, "batch:a", "\"0123456789012345678901234567890123456789012345678\"");
+    fake_node_turn(node);
+    assert_int_equal(ann.writes, 2);
+    fake_client_finish(&ann);
+}
+
+static void urgent_message_takes_along_what_waits(void **state) {
+    (void)state;
+    struct fake_client ann;
+    struct entry urgent = {.kind = ENTRY_MESSAGE, .is_urgent = true, .payload = BYTES_LITERAL("2")};
+    fake_node_join(node, &ann, "batch:a");
+    bring("batch:a", 1);
+    fake_broker_bring_entry(&node->broker, "batch:a", &urgent);
+    fake_node_turn(node);
+    hears_number(&ann, "batch:a", 1);
+    hears_number(&ann, "batch:a", 2);
+    fake_client_finish(&ann);
+}
+
+/* One timer serves the batches of a channel with subscribers and the linger time of one without. */
+static void batch_waits_its_own_time_in_a_channel_that_was_left(void **state) {
+    (void)state;
+    struct fake_client ann, bob;
+    fake_node_join(node, &ann, "batch:a");
+    fake_node_join(node, &bob, NULL);
+    bring("batch:a", 1);
+    fake_client_hang_up(&ann);
+    fake_node_turn(node);
+    fake_node_pass(node, 1000);
+    fake_node_subscribe(node, &bob, "batch:a");
+    bring("batch:a", 2);
+    fake_node_pass(node, 110);
+    hears_number(&bob, "batch:a", 2);
+    fake_client_hears_nothing(&bob);
+    fake_client_finish(&bob);
+    fake_node_turn(node);
+    fake_node_pass(node, 4990);
+    assert_int_equal(node->broker.unsubscribed, 0);
+    fake_node_pass(node, 20);
+    assert_int_equal(node->broker.unsubscribed, 1);
+    fake_client_finish(&ann);
+}
+
 /* --- Passes --------------------------------------------------------------------------------------------- */
 
 static void pass_over_a_crowd_yields_and_goes_on(void **state) {
@@ -483,6 +561,10 @@ int main(void) {
         TEST(turn_without_news_writes_nothing),
         TEST(several_channels_of_a_session_leave_in_one_write),
         TEST(what_is_too_much_for_one_write_follows_in_the_next),
+        TEST(messages_of_a_batching_channel_wait_for_each_other),
+        TEST(full_batch_waits_no_longer),
+        TEST(urgent_message_takes_along_what_waits),
+        TEST(batch_waits_its_own_time_in_a_channel_that_was_left),
         TEST(pass_over_a_crowd_yields_and_goes_on),
         TEST(message_that_comes_during_a_pass_follows_it),
         TEST(client_that_subscribes_during_a_pass_gets_what_follows),

@@ -212,6 +212,19 @@ static void everybody_hears_of_the_gap_once_the_channel_is_back(void **state) {
     fake_client_hears_nothing(&bob);
 }
 
+static void confirmation_that_comes_twice_is_no_gap(void **state) {
+    (void)state;
+    fake_node_subscribe(node, &ann, "a");
+    fake_broker_lose_link(&node->broker);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"a\"}");
+    node->broker.base.events->on_subscribed(node->hub, BYTES_LITERAL("a"));
+    node->broker.base.events->on_subscribed(node->hub, BYTES_LITERAL("unknown"));
+    fake_node_turn(node);
+    fake_client_hears_nothing(&ann);
+}
+
 static void link_that_is_lost_again_before_it_was_of_use_makes_one_gap(void **state) {
     (void)state;
     fake_node_subscribe(node, &ann, "a");
@@ -432,6 +445,7 @@ int main(void) {
         TEST(coming_back_too_late_asks_the_broker_again),
         TEST(message_of_a_channel_without_subscribers_goes_nowhere),
         TEST(everybody_hears_of_the_gap_once_the_channel_is_back),
+        TEST(confirmation_that_comes_twice_is_no_gap),
         TEST(link_that_is_lost_again_before_it_was_of_use_makes_one_gap),
         TEST(subscribing_while_the_link_is_away_is_answered_at_once_and_told_of_the_gap),
         TEST(losing_the_link_answers_who_waits_for_a_confirmation),

@@ -1,0 +1,591 @@
+/* Channels with history: where a subscription begins, and how the channel stays whole when messages go missing
+ * on their way. The stream is what the test says it is. */
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/fake/fake_node.h"
+
+enum { EPOCH = 7, ENTRIES_MAX = 8 };
+
+static struct fake_node *node;
+static struct fake_client ann, bob;
+
+static int setup(void **state) {
+    (void)state;
+    node = fake_node_create();
+    fake_node_join(node, &ann, NULL);
+    fake_node_join(node, &bob, NULL);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    fake_client_finish(&ann);
+    fake_client_finish(&bob);
+    fake_node_destroy(node);
+    return 0;
+}
+
+/* The message with that offset; its payload is the offset. */
+static struct entry message_at(uint64_t offset) {
+    static const char *const payloads[] = {"0", "1", "2", "3",  "4",  "5", "6",
+                                           "7", "8", "9", "10", "11", "12"};
+    return (struct entry){
+        .kind = ENTRY_MESSAGE,
+        .has_id = true,
+        .id = {EPOCH, offset},
+        .published_ms = fake_node_wall_ms(),
+        .payload = bytes_of(payloads[offset % 13]),
+    };
+}
+
+static void bring(uint64_t offset) {
+    struct entry entry = message_at(offset);
+    fake_broker_bring_entry(&node->broker, "kept:a", &entry);
+}
+
+static void answer_with(const struct entry *entries, size_t count, struct position head) {
+    struct sync_result result = {.head = head, .entries = entries, .count = count};
+    fake_broker_answer_sync(&node->broker, ERR_OK, &result);
+    fake_node_turn(node);
+}
+
+/* The stream holds the messages `first` to `last`, and that is all. */
+static void answer_range(uint64_t first, uint64_t last) {
+    struct entry entries[ENTRIES_MAX];
+    size_t count = 0;
+    for (uint64_t offset = first; offset <= last; offset++)
+        entries[count++] = message_at(offset);
+    answer_with(entries, count, (struct position){EPOCH, last});
+}
+
+static void hears_message(struct fake_client *client, uint64_t offset) {
+    char line[128];
+    snprintf(line, sizeof line, "{\"channel\":\"kept:a\",\"id\":\"%d-%llu\",\"data\":%llu}", EPOCH,
+             (unsigned long long)offset, (unsigned long long)offset % 13);
+    fake_client_hears(client, line);
+}
+
+static void say(struct fake_client *client, const char *text) {
+    fake_client_say(client, text);
+    fake_node_turn(node);
+}
+
+/* `ann` is subscribed, and the channel has messages 1 to 3. */
+static void begin_with_three(void) {
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    fake_client_hears_nothing(&ann);
+}
+
+/* --- Where a subscription begins --------------------------------------------------------------- */
+
+static void subscribe_is_answered_when_the_stream_has_been_read(void **state) {
+    (void)state;
+    node->broker.confirms = false;
+    say(&ann, "{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    assert_int_equal(node->broker.syncs.count, 0);
+    fake_broker_confirm(&node->broker, "kept:a");
+    fake_node_turn(node);
+    assert_int_equal(node->broker.syncs.count, 1);
+    assert_false(node->broker.syncs.items[0].has_seen);
+    fake_client_hears_nothing(&ann);
+    answer_with(NULL, 0, (struct position){EPOCH, 0});
+    fake_client_hears(&ann, "{\"ref\":1,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-0\"}");
+    fake_client_hears_nothing(&ann);
+}
+
+static void second_subscriber_is_served_from_memory(void **state) {
+    (void)state;
+    begin_with_three();
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":2}");
+    assert_int_equal(node->broker.syncs.count, 0);
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    hears_message(&bob, 2);
+    hears_message(&bob, 3);
+    fake_client_hears_nothing(&bob);
+    fake_client_hears_nothing(&ann);
+}
+
+static void client_that_comes_back_gets_what_it_missed(void **state) {
+    (void)state;
+    static const struct {
+        const char *since;
+        int first; /* 0: recovered, and nothing to replay; -1: not recovered. */
+    } rows[] = {{"7-0", 1},  {"7-1", 2},  {"7-2", 3},  {"7-3", 0},
+                {"7-4", -1}, {"6-2", -1}, {"8-1", -1}, {"7-18446744073709551615", -1}};
+    begin_with_three();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fake_client carl;
+        char text[128];
+        fake_node_join(node, &carl, NULL);
+        snprintf(text, sizeof text, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"%s\"}",
+                 rows[i].since);
+        say(&carl, text);
+        snprintf(text, sizeof text,
+                 "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"recovered\":%s}",
+                 rows[i].first < 0 ? "false" : "true");
+        fake_client_hears(&carl, text);
+        for (int offset = rows[i].first; offset > 0 && offset <= 3; offset++)
+            hears_message(&carl, (uint64_t)offset);
+        fake_client_hears_nothing(&carl);
+        fake_client_finish(&carl);
+    }
+}
+
+static void ring_holds_as_many_as_the_namespace_says(void **state) {
+    (void)state;
+    begin_with_three();
+    for (uint64_t offset = 4; offset <= 10; offset++) {
+        bring(offset);
+        fake_node_turn(node);
+        hears_message(&ann, offset);
+    }
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-4\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-10\",\"recovered\":false}");
+    fake_client_hears_nothing(&bob);
+    say(&bob, "{\"op\":\"unsubscribe\",\"channel\":\"kept:a\"}");
+    bob.read = bob.heard.len;
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-5\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-10\",\"recovered\":true}");
+    for (uint64_t offset = 6; offset <= 10; offset++)
+        hears_message(&bob, offset);
+    fake_client_hears_nothing(&bob);
+}
+
+static void old_messages_are_not_replayed(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_node_pass(node, FAKE_HISTORY_TTL_SECONDS * 1000 - 500);
+    bring(4);
+    fake_node_turn(node);
+    fake_node_pass(node, 1000);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":5}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-4\"}");
+    hears_message(&bob, 4);
+    fake_client_hears_nothing(&bob);
+}
+
+static void replay_comes_before_what_is_live(void **state) {
+    (void)state;
+    begin_with_three();
+    bring(4);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-1\"}");
+    bring(5);
+    fake_node_turn(node);
+    struct bytes line;
+    assert_true(fake_client_read(&bob, &line)); /* The reply: where the channel was just then. */
+    for (uint64_t offset = 2; offset <= 5; offset++)
+        hears_message(&bob, offset);
+    fake_client_hears_nothing(&bob);
+    hears_message(&ann, 4);
+    hears_message(&ann, 5);
+    fake_client_hears_nothing(&ann);
+}
+
+static void what_comes_while_the_stream_is_read_is_spliced_to_it(void **state) {
+    (void)state;
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":2}");
+    bring(2);
+    bring(3);
+    bring(4);
+    fake_node_turn(node);
+    fake_client_hears_nothing(&ann);
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    for (uint64_t offset = 2; offset <= 4; offset++)
+        hears_message(&ann, offset);
+    fake_client_hears_nothing(&ann);
+}
+
+/* --- Staying whole ------------------------------------------------------------------------------ */
+
+static void hole_is_read_from_the_stream_before_anything_later(void **state) {
+    (void)state;
+    begin_with_three();
+    bring(6);
+    fake_node_turn(node);
+    fake_client_hears_nothing(&ann);
+    assert_int_equal(node->broker.syncs.count, 1);
+    assert_true(node->broker.syncs.items[0].has_seen);
+    assert_int_equal(node->broker.syncs.items[0].seen.offset, 3);
+    bring(7);
+    bring(8);
+    fake_node_turn(node);
+    answer_range(4, 7);
+    for (uint64_t offset = 4; offset <= 8; offset++)
+        hears_message(&ann, offset);
+    fake_client_hears_nothing(&ann);
+    assert_int_equal(node->broker.syncs.count, 0);
+    assert_int_equal(node->metrics.gaps, 0);
+}
+
+static void message_that_comes_twice_is_delivered_once(void **state) {
+    (void)state;
+    begin_with_three();
+    bring(4);
+    bring(4);
+    bring(2);
+    bring(5);
+    fake_node_turn(node);
+    hears_message(&ann, 4);
+    hears_message(&ann, 5);
+    fake_client_hears_nothing(&ann);
+}
+
+static void what_the_stream_does_not_hold_any_more_is_a_gap(void **state) {
+    (void)state;
+    begin_with_three();
+    bring(9);
+    fake_node_turn(node);
+    answer_range(7, 9);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-6\"}");
+    for (uint64_t offset = 7; offset <= 9; offset++)
+        hears_message(&ann, offset);
+    fake_client_hears_nothing(&ann);
+    assert_int_equal(node->metrics.gaps, 1);
+    /* Nor is it promised to others. */
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-2\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-9\",\"recovered\":false}");
+}
+
+static void lost_link_that_missed_nothing_is_not_heard_of(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_broker_lose_link(&node->broker);
+    fake_node_pass(node, 3000);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    assert_int_equal(node->broker.syncs.count, 1);
+    answer_with(NULL, 0, (struct position){EPOCH, 3});
+    fake_client_hears_nothing(&ann);
+    bring(4);
+    fake_node_turn(node);
+    hears_message(&ann, 4);
+}
+
+static void lost_link_that_missed_something_is_made_good(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_broker_lose_link(&node->broker);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    bring(6);
+    fake_node_turn(node);
+    answer_range(4, 5);
+    for (uint64_t offset = 4; offset <= 6; offset++)
+        hears_message(&ann, offset);
+    fake_client_hears_nothing(&ann);
+}
+
+static void stream_that_went_on_and_expired_is_a_gap(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_broker_lose_link(&node->broker);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    answer_with(NULL, 0, (struct position){EPOCH, 8});
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-8\"}");
+    bring(9);
+    fake_node_turn(node);
+    hears_message(&ann, 9);
+    fake_client_hears_nothing(&ann);
+}
+
+static void new_epoch_that_continues_the_old_one_costs_nothing(void **state) {
+    (void)state;
+    struct entry boundary = {
+        .kind = ENTRY_BOUNDARY,
+        .has_id = true,
+        .id = {8, 0},
+        .has_previous = true,
+        .previous = {EPOCH, 3},
+        .published_ms = fake_node_wall_ms(),
+    };
+    struct entry next = message_at(1);
+    next.id.epoch = 8;
+    begin_with_three();
+    fake_broker_bring_entry(&node->broker, "kept:a", &boundary);
+    fake_broker_bring_entry(&node->broker, "kept:a", &next);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"id\":\"8-1\",\"data\":1}");
+    fake_client_hears_nothing(&ann);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-2\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"8-1\",\"recovered\":true}");
+    hears_message(&bob, 3);
+    fake_client_hears(&bob, "{\"channel\":\"kept:a\",\"id\":\"8-1\",\"data\":1}");
+    fake_client_hears_nothing(&bob);
+}
+
+static void gap_mark_is_told_where_it_stands(void **state) {
+    (void)state;
+    struct entry mark = {
+        .kind = ENTRY_GAP, .has_id = true, .id = {EPOCH, 5}, .published_ms = fake_node_wall_ms()};
+    begin_with_three();
+    bring(4);
+    fake_broker_bring_entry(&node->broker, "kept:a", &mark);
+    bring(6);
+    fake_node_turn(node);
+    hears_message(&ann, 4);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-5\"}");
+    hears_message(&ann, 6);
+    fake_client_hears_nothing(&ann);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-4\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-6\",\"recovered\":false}");
+}
+
+static void message_that_is_too_large_leaves_a_gap_in_its_place(void **state) {
+    (void)state;
+    struct entry large = message_at(4);
+    char payload[101];
+    memset(payload, 'x', sizeof payload);
+    large.payload = bytes_make(payload, sizeof payload);
+    node->config.limits.message_bytes = 100;
+    begin_with_three();
+    fake_broker_bring_entry(&node->broker, "kept:a", &large);
+    bring(5);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-4\"}");
+    hears_message(&ann, 5);
+    fake_client_hears_nothing(&ann);
+    assert_int_equal(node->metrics.drops[DROP_TOO_LARGE], 1);
+}
+
+static void bare_message_is_live_and_not_kept(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_broker_bring(&node->broker, "kept:a", "\"bare\"");
+    bring(4);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"data\":\"bare\"}");
+    hears_message(&ann, 4);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-3\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-4\",\"recovered\":true}");
+    hears_message(&bob, 4);
+    fake_client_hears_nothing(&bob);
+}
+
+static void more_than_may_wait_is_read_once_more(void **state) {
+    (void)state;
+    enum { COUNT = 5000 };
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    for (uint64_t offset = 4; offset < COUNT; offset++)
+        bring(offset);
+    fake_node_turn(node);
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    assert_int_equal(node->broker.syncs.count, 1);
+    assert_int_equal(node->broker.syncs.items[0].seen.offset, 3);
+    answer_range(COUNT - 2, COUNT - 1);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-4997\"}");
+    hears_message(&ann, COUNT - 2);
+    hears_message(&ann, COUNT - 1);
+    fake_client_hears_nothing(&ann);
+    /* What waited meanwhile became too much as well. */
+    answer_with(NULL, 0, (struct position){EPOCH, COUNT - 1});
+    bring(COUNT);
+    fake_node_turn(node);
+    hears_message(&ann, COUNT);
+}
+
+/* --- Streams that cannot be read ------------------------------------------------------------------ */
+
+static void redis_that_is_away_is_waited_for(void **state) {
+    (void)state;
+    say(&ann, "{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_broker_answer_sync(&node->broker, ERR_BROKER_UNAVAILABLE, NULL);
+    fake_broker_lose_link(&node->broker);
+    fake_node_turn(node);
+    fake_client_hears_nothing(&ann);
+    say(&bob, "{\"ref\":2,\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_client_hears_nothing(&bob);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"ref\":1,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    fake_client_hears(&bob, "{\"ref\":2,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    fake_client_hears_nothing(&bob);
+}
+
+static void link_that_comes_back_during_a_read_has_it_read_again(void **state) {
+    (void)state;
+    begin_with_three();
+    bring(5);
+    fake_node_turn(node);
+    assert_int_equal(node->broker.syncs.count, 1);
+    fake_broker_lose_link(&node->broker);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    answer_range(4, 5);
+    hears_message(&ann, 4);
+    hears_message(&ann, 5);
+    assert_int_equal(node->broker.syncs.count, 1);
+    answer_range(6, 7);
+    hears_message(&ann, 6);
+    hears_message(&ann, 7);
+    fake_client_hears_nothing(&ann);
+}
+
+static void refused_read_is_the_error_of_who_asked(void **state) {
+    (void)state;
+    struct bytes line;
+    say(&ann, "{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_broker_answer_sync(&node->broker, ERR_BROKER_REFUSED, NULL);
+    fake_node_turn(node);
+    assert_true(fake_client_read(&ann, &line));
+    assert_true(bytes_start_with(line, BYTES_LITERAL("{\"ref\":1,\"error\":{\"code\":\"broker_refused\"")));
+    assert_int_equal(node->metrics.subscriptions, 0);
+    assert_false(ann.is_closed);
+}
+
+static void refused_read_later_on_is_told_once_and_live_goes_on(void **state) {
+    (void)state;
+    begin_with_three();
+    bring(6);
+    fake_broker_answer_sync(&node->broker, ERR_BROKER_REFUSED, NULL);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\"}");
+    hears_message(&ann, 6);
+    bring(9);
+    fake_broker_answer_sync(&node->broker, ERR_BROKER_REFUSED, NULL);
+    fake_node_turn(node);
+    hears_message(&ann, 9);
+    fake_client_hears_nothing(&ann);
+}
+
+static void channel_may_go_while_its_stream_is_read(void **state) {
+    (void)state;
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    bring(4);
+    say(&ann, "{\"op\":\"unsubscribe\",\"channel\":\"kept:a\"}");
+    fake_node_pass(node, 6000);
+    assert_int_equal(node->metrics.channels, 0);
+    ann.read = ann.heard.len;
+    answer_range(1, 3);
+    fake_client_hears_nothing(&ann);
+}
+
+/* --- Asking for messages -------------------------------------------------------------------------- */
+
+static void history_is_told_without_a_subscription(void **state) {
+    (void)state;
+    say(&ann, "{\"ref\":1,\"op\":\"history\",\"channel\":\"kept:a\",\"last\":2}");
+    fake_client_hears_nothing(&ann);
+    answer_range(1, 3);
+    fake_client_hears(&ann,
+                      "{\"ref\":1,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"messages\":["
+                      "{\"channel\":\"kept:a\",\"id\":\"7-2\",\"data\":2},"
+                      "{\"channel\":\"kept:a\",\"id\":\"7-3\",\"data\":3}]}");
+    say(&ann, "{\"op\":\"history\",\"channel\":\"kept:a\",\"since\":\"7-2\"}");
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"recovered\":true,"
+                            "\"messages\":[{\"channel\":\"kept:a\",\"id\":\"7-3\",\"data\":3}]}");
+    say(&ann, "{\"op\":\"history\",\"channel\":\"kept:a\",\"since\":\"6-2\"}");
+    fake_client_hears(
+        &ann,
+        "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"recovered\":false,\"messages\":[]}");
+    bring(4);
+    fake_node_turn(node);
+    fake_client_hears_nothing(&ann);
+    /* The channel goes as if its last subscriber had left. */
+    fake_node_pass(node, 6000);
+    assert_int_equal(node->metrics.channels, 0);
+}
+
+static void history_of_a_channel_without_one_is_an_error(void **state) {
+    (void)state;
+    struct bytes line;
+    say(&ann, "{\"ref\":1,\"op\":\"history\",\"channel\":\"a\"}");
+    assert_true(fake_client_read(&ann, &line));
+    assert_true(bytes_start_with(line, BYTES_LITERAL("{\"ref\":1,\"error\":{\"code\":\"no_history\"")));
+    say(&ann, "{\"ref\":2,\"op\":\"history\",\"channel\":\"\"}");
+    assert_true(fake_client_read(&ann, &line));
+    assert_true(bytes_start_with(line, BYTES_LITERAL("{\"ref\":2,\"error\":{\"code\":\"channel_invalid\"")));
+    assert_int_equal(node->metrics.channels, 0);
+}
+
+static void history_that_fits_no_outbox_is_cut_to_the_newest(void **state) {
+    (void)state;
+    node->config.limits.outbox_bytes = 2000; /* Half of it is for messages, each with 400 bytes around it. */
+    say(&ann, "{\"op\":\"history\",\"channel\":\"kept:a\",\"last\":5}");
+    answer_range(1, 5);
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\",\"messages\":["
+                            "{\"channel\":\"kept:a\",\"id\":\"7-4\",\"data\":4},"
+                            "{\"channel\":\"kept:a\",\"id\":\"7-5\",\"data\":5}]}");
+    say(&ann, "{\"op\":\"history\",\"channel\":\"kept:a\",\"since\":\"7-1\"}");
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\",\"recovered\":false,"
+                            "\"messages\":[{\"channel\":\"kept:a\",\"id\":\"7-4\",\"data\":4},"
+                            "{\"channel\":\"kept:a\",\"id\":\"7-5\",\"data\":5}]}");
+}
+
+/* --- A configuration read again --------------------------------------------------------------------- */
+
+static void reload_that_takes_the_history_leaves_the_channel_live(void **state) {
+    (void)state;
+    struct config fresh = node->config;
+    begin_with_three();
+    fresh.namespace_count = 1; /* Everything is "default" now. */
+    hub_set_config(node->hub, &fresh);
+    bring(9);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"data\":9}");
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\"}");
+    hub_set_config(node->hub, &node->config);
+    answer_range(1, 3);
+}
+
+static void reload_that_gives_a_history_tells_who_was_there_of_what_it_may_have_cost(void **state) {
+    (void)state;
+    struct config bare = node->config;
+    bare.namespace_count = 1;
+    hub_set_config(node->hub, &bare);
+    fake_node_subscribe(node, &ann, "kept:a");
+    hub_set_config(node->hub, &node->config);
+    assert_int_equal(node->broker.syncs.count, 1);
+    bring(3); /* Live, and in the stream that is being read. */
+    bring(4);
+    fake_node_turn(node);
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    hears_message(&ann, 4);
+    fake_client_hears_nothing(&ann);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(subscribe_is_answered_when_the_stream_has_been_read),
+        TEST(second_subscriber_is_served_from_memory),
+        TEST(client_that_comes_back_gets_what_it_missed),
+        TEST(ring_holds_as_many_as_the_namespace_says),
+        TEST(old_messages_are_not_replayed),
+        TEST(replay_comes_before_what_is_live),
+        TEST(what_comes_while_the_stream_is_read_is_spliced_to_it),
+        TEST(hole_is_read_from_the_stream_before_anything_later),
+        TEST(message_that_comes_twice_is_delivered_once),
+        TEST(what_the_stream_does_not_hold_any_more_is_a_gap),
+        TEST(lost_link_that_missed_nothing_is_not_heard_of),
+        TEST(lost_link_that_missed_something_is_made_good),
+        TEST(stream_that_went_on_and_expired_is_a_gap),
+        TEST(new_epoch_that_continues_the_old_one_costs_nothing),
+        TEST(gap_mark_is_told_where_it_stands),
+        TEST(message_that_is_too_large_leaves_a_gap_in_its_place),
+        TEST(bare_message_is_live_and_not_kept),
+        TEST(more_than_may_wait_is_read_once_more),
+        TEST(redis_that_is_away_is_waited_for),
+        TEST(link_that_comes_back_during_a_read_has_it_read_again),
+        TEST(refused_read_is_the_error_of_who_asked),
+        TEST(refused_read_later_on_is_told_once_and_live_goes_on),
+        TEST(channel_may_go_while_its_stream_is_read),
+        TEST(history_is_told_without_a_subscription),
+        TEST(history_of_a_channel_without_one_is_an_error),
+        TEST(history_that_fits_no_outbox_is_cut_to_the_newest),
+        TEST(reload_that_takes_the_history_leaves_the_channel_live),
+        TEST(reload_that_gives_a_history_tells_who_was_there_of_what_it_may_have_cost),
+    };
+    return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
+}
