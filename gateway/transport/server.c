@@ -16,6 +16,8 @@ enum {
     SEND_BYTES = 1024 * 1024,
     HEADER_BYTES_MAX = 8192,
     DESTROY_TURNS = 8,
+    /* File descriptors for what is no client: Redis, the listener, files being served, refusals. */
+    FDS_ASIDE = 2048,
 };
 
 /* Everything libwebsockets has to say. Anything but 0 closes the connection. */
@@ -104,13 +106,16 @@ static void on_lws_log(int level, const char *line) {
         log_debug("lws", "%.*s", (int)len, line);
 }
 
-/* libwebsockets keeps a table for every file descriptor that could be: with the limits of some containers,
- * gigabytes of it. */
-static unsigned fd_limit(void) {
+/* libwebsockets keeps a table with a place for every file descriptor that could be, and Debian's build of it
+ * walks that table at every close, to be sure. So there are no more places than connections may come. Told
+ * about a smaller table (fd_limit_per_thread) it would walk it at every accept and event as well. */
+static void limit_fds(const struct server_options *options) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1 << 20)
-        return 1 << 20;
-    return (unsigned)limit.rlim_cur;
+    rlim_t needed = FDS_ASIDE + (options->is_public ? options->config->limits.connections : 0);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= needed)
+        return;
+    limit.rlim_cur = needed;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* On a loop that is not its own, libwebsockets ends in two steps: it closes its handles, and once the loop has
@@ -132,11 +137,11 @@ struct server *server_create(const struct server_options *options) {
     server->book = peer_book_create();
     server->foreign_loops[0] = &options->loop->uv;
 
+    limit_fds(options);
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = server->foreign_loops;
-    info.fd_limit_per_thread = fd_limit();
     info.pt_serv_buf_size = 32 * 1024;
     info.max_http_header_data = HEADER_BYTES_MAX;
     info.timeout_secs = options->config->limits.handshake_seconds;
