@@ -283,7 +283,7 @@ int gateway_run_worker(unsigned index) {
         metrics_clear_gauges(worker.metrics);
         _exit(worker.status);
     }
-    metrics_clear_gauges(worker.metrics);
+    worker.metrics->workers = 0;
     if (worker.server != NULL)
         server_destroy(worker.server);
     control_close(&worker.control);
