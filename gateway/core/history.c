@@ -15,7 +15,6 @@ struct message *history_at(const struct history *history, uint32_t index) {
 static void drop_first(struct history *history) {
     struct message *message = history_at(history, 0);
     history->base = message->id;
-    history->has_base = true;
     history->bytes -= message->payload_len;
     history->first = (history->first + 1) % history->capacity;
     history->count--;
@@ -31,7 +30,7 @@ void history_finish(struct history *history) {
 
 void history_reset(struct history *history, const struct position *head) {
     history_finish(history);
-    history->has_head = history->has_base = true;
+    history->has_head = true;
     history->head = history->base = *head;
 }
 
@@ -46,20 +45,21 @@ static void grow(struct history *history) {
     history->first = 0;
 }
 
+/* The first entry of a stream's first epoch continues nothing that was ever issued. It gets a place before it all
+ * the same, for clients who have been told where they are and no message yet. */
 static void set_base(struct history *history, const struct message *first) {
-    history->has_base = true;
     if (first->has_previous)
         history->base = first->previous;
     else if (first->id.offset > 0)
         history->base = (struct position){first->id.epoch, first->id.offset - 1};
     else
-        history->has_base = false;
+        history->base = (struct position){first->id.epoch - 1, UINT64_MAX};
 }
 
 void history_append(struct history *history, struct message *message, uint32_t count_max) {
     if (history->has_head && splice_check(&history->head, message) != SPLICE_NEXT)
         history_finish(history);
-    if (history->count == 0 && !(history->has_head && history->has_base))
+    if (history->count == 0 && !history->has_head)
         set_base(history, message);
     if (history->count == history->capacity)
         grow(history);
@@ -85,7 +85,7 @@ int64_t history_find(const struct history *history, const struct position *posit
         return -1;
     if (position_compare(position, &history->head) == 0)
         return history->count;
-    if (history->has_base && position_compare(position, &history->base) == 0)
+    if (position_compare(position, &history->base) == 0)
         return 0;
     uint32_t low = 0, high = history->count;
     while (low < high) {

@@ -20,7 +20,6 @@ struct history {
     size_t bytes;
     bool has_head; /* False: nothing is known of the channel yet. */
     struct position head;
-    bool has_base;
     struct position base; /* What the first entry continues. */
     bool has_gap;
     struct position gap; /* The last gap mark: nobody from before it has everything. */

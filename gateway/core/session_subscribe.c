@@ -94,7 +94,7 @@ static struct position place_before(const struct history *history, int64_t index
         return history->head;
     if (index > 0)
         return history_at(history, (uint32_t)index - 1)->id;
-    return history->has_base ? history->base : (struct position){history_at(history, 0)->id.epoch, 0};
+    return history->base;
 }
 
 /* Where the session begins is known for all its channels: it may be told, and sent what waited for that. */
