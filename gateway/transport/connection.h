@@ -17,6 +17,7 @@ struct server {
     struct acceptor *acceptor;
     struct peer_book *book;
     struct hangup_watch *hangups;
+    struct connection *serviced; /* By stream_on_writable; NULL once it has ended. */
     void *foreign_loops[1];
 };
 
@@ -32,7 +33,8 @@ struct connection {
     bool is_counted;     /* `from` is in the book. */
     bool is_stream;      /* A response without end, instead of requests. */
     bool is_chunked;
-    bool is_closing; /* By our side: what is still to be sent is on its way. */
+    bool awaits_writable; /* A stream, whose socket has not taken all of it. */
+    bool is_closing;      /* By our side: what is still to be sent is on its way. */
 };
 
 /* How long a connection may wait for its next request. */
@@ -55,6 +57,10 @@ int http_on_upgrade(struct connection *connection);
 /* Sends the head of a response without end in answer to the connection's exchange, which ends with it. False
  * when the connection is dead. */
 bool http_become_stream(struct connection *connection, struct bytes head);
+
+/* stream.c: the socket can take more. */
+void stream_await_writable(struct connection *connection);
+void stream_on_writable(struct connection *connection);
 
 /* websocket.c, likewise. */
 void websocket_on_open(struct connection *connection);

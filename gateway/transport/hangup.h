@@ -1,5 +1,6 @@
-/* Tells when a client has left a connection from which nothing is read: one whose request is being answered,
- * or that is a stream without end. libwebsockets 4.1.6 would not notice, or spin on what it does not read. */
+/* Tells what happens to connections from which nothing is read: those whose request is being answered, and
+ * streams without end. libwebsockets 4.1.6 would not notice that a client has left, or spin on what it does not
+ * read; and of a connection that it may not read from, it does not take that it can be written to either. */
 #ifndef TRANSPORT_HANGUP_H
 #define TRANSPORT_HANGUP_H
 
@@ -7,11 +8,19 @@
 
 struct hangup_watch;
 
-/* `on_hangup` is told the `who` of hangup_watch_add, once. NULL when the system refuses. */
-struct hangup_watch *hangup_watch_create(struct loop *loop, void (*on_hangup)(void *who));
+/* Called with the `who` it is about; then the watch has to be told anew what it is to tell. */
+struct hangup_events {
+    void (*on_hangup)(void *who);
+    void (*on_writable)(void *who);
+};
+
+/* NULL when the system refuses. */
+struct hangup_watch *hangup_watch_create(struct loop *loop, const struct hangup_events *events);
 void hangup_watch_destroy(struct hangup_watch *watch); /* NULL is fine. */
 
 void hangup_watch_add(struct hangup_watch *watch, int fd, void *who);
+/* For one that was added: whether to tell when it can be written to, too. */
+void hangup_watch_change(struct hangup_watch *watch, int fd, bool wants_writable, void *who);
 void hangup_watch_remove(struct hangup_watch *watch, int fd); /* Harmless when it is not watched. */
 
 #endif

@@ -420,6 +420,7 @@ int http_on_body_end(struct connection *connection) {
 int http_on_writable(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
     if (connection->is_stream) {
+        connection->awaits_writable = false;
         if (connection->is_closing)
             return -1;
         if (connection->session != NULL && !lws_partial_buffered(connection->wsi))
@@ -436,6 +437,12 @@ int http_on_file_sent(struct connection *connection) {
 
 void http_on_closed(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
+    struct server *server = connection->server;
+    if (server->serviced == connection)
+        server->serviced = NULL;
+    if (connection->is_stream)
+        hangup_watch_remove(server->hangups, lws_get_socket_fd(connection->wsi));
+    connection->is_stream = false;
     if (exchange == NULL)
         return;
     if (exchange->on_gone != NULL)

@@ -98,6 +98,10 @@ static void on_hangup(void *who) {
     connection_kill(who);
 }
 
+static void on_writable(void *who) {
+    stream_on_writable(who);
+}
+
 static void on_lws_log(int level, const char *line) {
     size_t len = strcspn(line, "\r\n");
     if (level & LLL_ERR)
@@ -131,6 +135,7 @@ struct server *server_create(const struct server_options *options) {
     /* Heartbeats are ours: libwebsockets' timers lie in one sorted list, which every connection would walk.
      */
     static const lws_retry_bo_t no_retry = {0};
+    static const struct hangup_events hangup_events = {.on_hangup = on_hangup, .on_writable = on_writable};
     struct server *server = xcalloc(1, sizeof *server);
     struct lws_context_creation_info info = {0};
     server->options = *options;
@@ -171,7 +176,7 @@ struct server *server_create(const struct server_options *options) {
         .on_accept = on_accept,
         .context = server,
     };
-    server->hangups = hangup_watch_create(options->loop, on_hangup);
+    server->hangups = hangup_watch_create(options->loop, &hangup_events);
     if (server->hangups == NULL)
         goto fail_vhost;
     server->acceptor = acceptor_create(&acceptor);
