@@ -185,6 +185,12 @@ static enum error choose(const struct request *request, uint64_t wait_seconds, e
     return error;
 }
 
+static const char *content_type(enum receiving receiving) {
+    return receiving == RECEIVE_SSE      ? "text/event-stream"
+           : receiving == RECEIVE_STREAM ? "application/x-ndjson"
+                                         : "application/json";
+}
+
 /* --- Answers --------------------------------------------------------------------------------- */
 
 static struct session *open_session(struct public_site *site, const struct transport *transport,
@@ -234,7 +240,7 @@ void subscribe_handle(struct exchange *exchange, struct public_site *site, const
     if (error != ERR_OK)
         exchange_reply_error(exchange, error, cors);
     else if (request->method == METHOD_HEAD)
-        exchange_reply(exchange, 200, "application/json", cors, BYTES_LITERAL(""));
+        exchange_reply(exchange, 200, content_type(receiving), cors, BYTES_LITERAL(""));
     else if (receiving == RECEIVE_SSE || receiving == RECEIVE_STREAM)
         begin_stream(exchange, site, wanted, receiving, cors);
     else

@@ -179,7 +179,10 @@ static void append_response(struct buf *out, int status, const char *content_typ
                             struct bytes body, bool with_body, bool must_close) {
     buf_printf(out, "HTTP/1.1 %d %s\r\n", status, status_text(status));
     if (status != 204 && status != 304)
-        buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body.len);
+        buf_printf(out, "Content-Type: %s\r\n", content_type);
+    /* HEAD may leave the length open, and has to where only GET would find out. */
+    if (status != 204 && status != 304 && (with_body || body.len > 0))
+        buf_printf(out, "Content-Length: %zu\r\n", body.len);
     if (status >= 200 && status != 304)
         buf_append_text(out, "X-Content-Type-Options: nosniff\r\n");
     buf_printf(out, "%s%s\r\n", headers, must_close ? "Connection: close\r\n" : "");
@@ -187,7 +190,8 @@ static void append_response(struct buf *out, int status, const char *content_typ
         buf_append_bytes(out, body);
 }
 
-static void append_error(struct buf *out, enum error error, const char *headers, bool must_close) {
+static void append_error(struct buf *out, enum error error, const char *headers, bool with_body,
+                         bool must_close) {
     struct buf body;
     int status = error_http_status(error);
     buf_init(&body, 0);
@@ -199,7 +203,7 @@ static void append_error(struct buf *out, enum error error, const char *headers,
     struct buf lines;
     buf_init(&lines, 0);
     buf_printf(&lines, "%s%s%c", headers, status == 503 || status == 429 ? "Retry-After: 5\r\n" : "", '\0');
-    append_response(out, status, "application/json", lines.data, buf_bytes(&body), true, must_close);
+    append_response(out, status, "application/json", lines.data, buf_bytes(&body), with_body, must_close);
     buf_finish(&lines);
     buf_finish(&body);
 }
@@ -262,7 +266,8 @@ void exchange_reply(struct exchange *exchange, int status, const char *content_t
 }
 
 void exchange_reply_error(struct exchange *exchange, enum error error, const char *headers) {
-    append_error(&exchange->response, error, headers, exchange->must_close);
+    append_error(&exchange->response, error, headers, exchange->request.method != METHOD_HEAD,
+                 exchange->must_close);
     answered(exchange);
 }
 
@@ -490,7 +495,7 @@ int http_on_upgrade(struct connection *connection) {
     options->metrics->http_requests++;
     struct buf response;
     buf_init(&response, 0);
-    append_error(&response, error, "", true);
+    append_error(&response, error, "", true, true);
     lws_write(connection->wsi, (unsigned char *)response.data, response.len, LWS_WRITE_HTTP_FINAL);
     buf_finish(&response);
     return -1;
