@@ -147,12 +147,12 @@ static void ring_continues_whoever_has_seen_an_entry_or_the_one_before_its_first
     history_finish(&history);
 }
 
-static void stream_that_begins_has_nothing_before_it(void **state) {
+static void stream_that_begins_has_a_place_before_it(void **state) {
     (void)state;
     struct history history = {0};
     append_range(&history, 7, 0, 2, 5);
-    assert_false(history.has_base);
     assert_int_equal(find(&history, 7, 0), 1);
+    assert_int_equal(find(&history, 6, UINT64_MAX), 0);
     assert_int_equal(find(&history, 7, UINT64_MAX), -1);
     assert_int_equal(find(&history, 6, 9), -1);
     history_finish(&history);
@@ -262,7 +262,7 @@ int main(void) {
         cmocka_unit_test(positions_have_an_order),
         cmocka_unit_test(entry_goes_on_where_it_says),
         cmocka_unit_test(ring_continues_whoever_has_seen_an_entry_or_the_one_before_its_first),
-        cmocka_unit_test(stream_that_begins_has_nothing_before_it),
+        cmocka_unit_test(stream_that_begins_has_a_place_before_it),
         cmocka_unit_test(reset_ring_knows_where_the_channel_is),
         cmocka_unit_test(what_does_not_continue_the_ring_begins_another),
         cmocka_unit_test(nobody_from_before_a_gap_has_everything),
