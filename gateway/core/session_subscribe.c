@@ -40,6 +40,7 @@ static enum error add_subscription(struct session *session, struct bytes name) {
 /* A subscription that goes takes its place in the outbox with it. */
 void session_remove_subscription(struct session *session, struct subscription *subscription) {
     struct subscription **at = &session->subscriptions;
+    hub_finish_pass(session->hub);
     if (session->outbox != NULL)
         outbox_drop_all(session->outbox, subscription, false, session_held_bytes(session));
     while (*at != subscription)
