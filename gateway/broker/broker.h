@@ -90,6 +90,9 @@ struct broker_ops {
     bool (*is_up)(const struct broker *broker);
     /* Sends what subscribe and unsubscribe collected; called once at the end of a turn of the loop. */
     void (*flush)(struct broker *broker);
+    /* While held, a broker brings no messages: the hub has more to send than a turn allows, and what waits had
+     * better do so at Redis, which bounds it. */
+    void (*hold)(struct broker *broker, bool is_held);
 };
 
 /* The first member of every broker. */

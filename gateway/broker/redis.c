@@ -42,6 +42,7 @@ struct redis_broker {
     struct wheel_timer timer; /* The next attempt, or the next probe. */
     unsigned attempts;
     bool is_link_ready;
+    bool is_held; /* Nothing is read from the link for now. */
     bool are_commands_ready;
     char *probe_channel; /* Without the prefix. */
     uint64_t probe_sent;
@@ -82,7 +83,7 @@ static void drop_connections(struct redis_broker *redis) {
     struct redis_commands *commands = redis->commands;
     redis->link = NULL;
     redis->commands = NULL;
-    redis->is_link_ready = redis->are_commands_ready = redis->is_giving_up = false;
+    redis->is_held = redis->is_link_ready = redis->are_commands_ready = redis->is_giving_up = false;
     redis_functions_stop(redis->functions);
     redis_link_destroy(link);
     redis_commands_destroy(commands); /* Answers what waits. */
@@ -274,7 +275,7 @@ static void on_timer(struct wheel_timer *timer, uint64_t now) {
     } else if (redis->state == REDIS_WAITING) {
         attempt(redis);
     } else if (redis->state == REDIS_UP || redis->state == REDIS_CONNECTING) {
-        if (now - redis->probe_ms >= config->redis.probe_timeout_ms) {
+        if (!redis->is_held && now - redis->probe_ms >= config->redis.probe_timeout_ms) {
             snprintf(redis->why, sizeof redis->why, "no message came back for %u ms",
                      (unsigned)config->redis.probe_timeout_ms);
             give_up(redis);
@@ -362,6 +363,15 @@ static void redis_flush(struct broker *broker) {
     redis_functions_flush(redis_of(broker)->functions);
 }
 
+static void redis_hold(struct broker *broker, bool is_held) {
+    struct redis_broker *redis = redis_of(broker);
+    if (redis->state != REDIS_UP)
+        return;
+    redis->is_held = is_held;
+    redis_link_hold(redis->link, is_held);
+    redis->probe_ms = now_ms(redis); /* A probe that we did not read says nothing of the link. */
+}
+
 static const struct broker_ops redis_ops = {
     .name = "redis",
     .subscribe = redis_subscribe,
@@ -370,6 +380,7 @@ static const struct broker_ops redis_ops = {
     .sync = redis_sync,
     .is_up = redis_is_up,
     .flush = redis_flush,
+    .hold = redis_hold,
 };
 
 struct broker *redis_broker_create(const struct redis_broker_options *options,

@@ -27,6 +27,7 @@ struct redis_link {
     unsigned expected;
     bool is_connected;
     bool is_lost;
+    bool is_held;
     struct buf out;   /* Bytes that wait for the socket. */
     struct buf names; /* Arguments of the command being collected. */
     uint32_t name_count;
@@ -82,7 +83,7 @@ static const struct redis_push_events push_events = {
 static void on_ready(uv_poll_t *poll, int status, int events);
 
 static void watch(struct redis_link *link) {
-    int events = UV_READABLE;
+    int events = link->is_held ? 0 : UV_READABLE;
     if (!link->is_connected || link->out.len > 0)
         events |= UV_WRITABLE;
     uv_poll_start(link->poll, events, on_ready);
@@ -185,6 +186,12 @@ void redis_link_flush(struct redis_link *link) {
         return;
     end_names(link);
     write_out(link);
+}
+
+void redis_link_hold(struct redis_link *link, bool is_held) {
+    link->is_held = is_held;
+    if (!link->is_lost)
+        watch(link);
 }
 
 /* --- Life ----------------------------------------------------------------------------------- */

@@ -30,4 +30,7 @@ void redis_link_subscribe(struct redis_link *link, struct bytes prefix, struct b
 void redis_link_unsubscribe(struct redis_link *link, struct bytes prefix, struct bytes channel);
 void redis_link_flush(struct redis_link *link);
 
+/* While held, nothing is read. */
+void redis_link_hold(struct redis_link *link, bool is_held);
+
 #endif

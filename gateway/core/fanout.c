@@ -207,13 +207,14 @@ static void serve_subscriber(struct hub *hub, struct subscription *subscription,
     }
 }
 
-/* Serves up to `writes` subscribers; returns whether the pass is done. */
-static bool continue_pass(struct hub *hub, uint32_t writes) {
+/* Serves up to `*writes` subscribers; returns whether the pass is done. */
+static bool continue_pass(struct hub *hub, uint32_t *writes) {
     while (hub->pass_at != &hub->pass) {
         struct channel *channel = list_entry(hub->pass_at, struct channel, dirty);
         while (hub->pass_cursor < channel->subscriber_count) {
-            if (writes-- == 0)
+            if (*writes == 0)
                 return false;
+            (*writes)--;
             serve_subscriber(hub, channel->subscribers[hub->pass_cursor++], channel->batch);
         }
         hub->pass_at = hub->pass_at->next;
@@ -224,18 +225,36 @@ static bool continue_pass(struct hub *hub, uint32_t writes) {
 }
 
 void hub_finish_pass(struct hub *hub) {
+    uint32_t writes = UINT32_MAX;
     if (!list_is_empty(&hub->pass))
-        continue_pass(hub, UINT32_MAX);
+        continue_pass(hub, &writes);
+}
+
+static void hold_broker(struct hub *hub, bool is_held) {
+    if (hub->is_holding == is_held)
+        return;
+    hub->is_holding = is_held;
+    hub->broker->ops->hold(hub->broker, is_held);
 }
 
 bool hub_end_turn(struct hub *hub) {
+    uint32_t writes = PASS_WRITES_MAX;
     hub->broker->ops->flush(hub->broker);
     while (!list_is_empty(&hub->staged))
         session_flush(session_of_staged(hub->staged.next));
-    if (list_is_empty(&hub->pass) && !list_is_empty(&hub->dirty))
-        start_pass(hub);
-    if (!list_is_empty(&hub->pass) && !continue_pass(hub, PASS_WRITES_MAX))
-        return true;
+    /* Pass after pass, until all is sent that has arrived: what one pass leaves would grow without end while
+     * every turn brings more than it takes. */
+    for (;;) {
+        if (list_is_empty(&hub->pass) && !list_is_empty(&hub->dirty))
+            start_pass(hub);
+        if (list_is_empty(&hub->pass))
+            break;
+        if (!continue_pass(hub, &writes)) {
+            hold_broker(hub, true);
+            return true;
+        }
+    }
+    hold_broker(hub, false);
     while (!list_is_empty(&hub->closing))
         session_reap(session_of_staged(hub->closing.next));
     return !list_is_empty(&hub->dirty) || !list_is_empty(&hub->staged);

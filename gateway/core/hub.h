@@ -107,6 +107,7 @@ struct hub {
     uint32_t pass_number;
     struct list *pass_at; /* The channel being served, and how many of its subscribers were. */
     uint32_t pass_cursor;
+    bool is_holding;        /* The broker is held: there is more to send than a turn allows. */
     bool pass_is_gathering; /* The pass has several channels, so a session may be due several batches. */
     uint32_t last_session_id;
     uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */

@@ -92,6 +92,10 @@ static void on_flush(struct broker *base) {
         fake_broker_confirm_all(broker);
 }
 
+static void on_hold(struct broker *base, bool is_held) {
+    ((struct fake_broker *)base)->is_held = is_held;
+}
+
 static const struct broker_ops ops = {
     .name = "fake",
     .subscribe = on_subscribe,
@@ -100,6 +104,7 @@ static const struct broker_ops ops = {
     .sync = on_sync,
     .is_up = is_up,
     .flush = on_flush,
+    .hold = on_hold,
 };
 
 /* --- What the test calls ------------------------------------------------------------------------------- */

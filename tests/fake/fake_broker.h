@@ -33,6 +33,7 @@ struct fake_broker {
     size_t subscribed;   /* How often subscribe was called, */
     size_t unsubscribed; /* and unsubscribe. */
     size_t flushes;
+    bool is_held;
 };
 
 /* Up, and confirming by itself. */
