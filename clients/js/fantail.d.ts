@@ -2,11 +2,11 @@
 export type State = 'disconnected' | 'connecting' | 'connected';
 
 export interface StateDetail {
-    /** With `connected`: who answered, and how its bytes travel. */
+    /** With `connected`: how bytes travel, and by websocket who answered. */
     session?: string;
     node?: string;
     version?: string;
-    transport?: string;
+    transport?: Transport;
     /** Otherwise why: the WebSocket close code where there is one, and a text for humans. */
     code?: number;
     reason?: string;
@@ -14,7 +14,12 @@ export interface StateDetail {
     retryMs?: number;
 }
 
+export type Transport = 'websocket' | 'sse' | 'stream' | 'longpoll' | 'poll';
+
 export interface Options {
+    /** Those that may be used, the best first. Without it all of them, and the one that worked last is tried first
+     * on the next visit. */
+    transports?: Transport[];
     /** Sent with every attempt. A function is asked each time; after a refusal it is asked once more. */
     token?: string | (() => string | undefined | Promise<string | undefined>);
     /** Called on every change, and on every failed attempt while connecting. */
@@ -45,14 +50,15 @@ export interface Subscribed {
     channel: string;
     /** The channel's newest id; only in channels with history. */
     position?: string;
-    /** After a reconnect, or with `since`: whether everything since then will come. */
+    /** After a reconnect, or with `since`: whether everything since then will come. Other transports than websocket
+     * tell by onGap when it will not. */
     recovered?: boolean;
 }
 
 export interface Listener<T = any> {
     /** Only what comes after this id, which another page or visit has seen. */
     since?: string;
-    /** So many of the channel's newest messages first. */
+    /** So many of the channel's newest messages first. Over HTTP, channels that begin together get the largest. */
     last?: number;
     /** A payload: a JSON value, or Uint8Array when it was binary. */
     onMessage?(data: T, message: Message): void;
@@ -81,7 +87,8 @@ export interface PublishOptions {
 }
 
 /** `code` is the server's (`channel_forbidden`, ...) or one of ours: `disconnected`, `connection_lost` (whether
- * the publish took effect is unknown), `timeout`, `message_too_large`. */
+ * the publish took effect is unknown), `timeout`, `message_too_large`, `not_supported` (history and presence need the
+ * websocket transport). */
 export class FantailError extends Error {
     constructor(code: string, message?: string);
     readonly code: string;
@@ -96,7 +103,7 @@ export class Fantail {
     readonly session: string | undefined;
     readonly node: string | undefined;
     readonly version: string | undefined;
-    readonly transport: string | undefined;
+    readonly transport: Transport | undefined;
 
     /** Connects, and comes back after every loss until disconnect() or until the server says not to. */
     connect(): void;

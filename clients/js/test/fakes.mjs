@@ -1,4 +1,5 @@
-// Stand-ins for what a browser gives: a clock that tests move, and WebSockets whose server is the test.
+// Stand-ins for what a browser gives: a clock that tests move, and WebSockets, requests and storage whose other side
+// is the test.
 
 // Replaces timers and Date.now until `restore`. Time passes only in `tick`.
 export class FakeClock {
@@ -103,5 +104,96 @@ export class FakeWebSocket {
         for (const op of this.sent.filter((op) => op.op === 'subscribe')) {
             this.ok(op, { channel: op.channel, ...answers[op.channel] });
         }
+    }
+}
+
+// fetch() whose answers the test gives.
+export class FakeFetch {
+    all = [];
+    refuse = false; // As when nobody listens.
+
+    install() {
+        globalThis.fetch = (url, options = {}) => {
+            const request = new FakeRequest(url, options);
+            this.all.push(request);
+            if (this.refuse) request.fail();
+            return request.response;
+        };
+        return this;
+    }
+
+    get last() {
+        return this.all.at(-1);
+    }
+}
+
+class FakeRequest {
+    constructor(url, options) {
+        this.url = new URL(url);
+        this.query = this.url.searchParams;
+        Object.assign(this, { method: 'GET', headers: {}, ...options });
+        this.response = new Promise((resolve, reject) => {
+            this.resolve = resolve;
+            this.reject = reject;
+        });
+        this.response.catch(() => {});
+        this.signal?.addEventListener('abort', () => {
+            this.aborted = true;
+            this.reject(new DOMException('aborted', 'AbortError'));
+            this.controller?.error(new DOMException('aborted', 'AbortError'));
+        });
+    }
+
+    fail() {
+        this.reject(new TypeError('fetch failed'));
+    }
+
+    reply(body, { status = 200, headers = {} } = {}) {
+        const text = typeof body === 'string' ? body : JSON.stringify(body);
+        this.resolve(new Response(text, { status, headers: { 'Content-Type': 'application/json', ...headers } }));
+    }
+
+    // The head of a response without end; then push() and end().
+    begin(type) {
+        const stream = new ReadableStream({ start: (controller) => (this.controller = controller) });
+        this.resolve(new Response(stream, { headers: { 'Content-Type': type } }));
+    }
+
+    push(text) {
+        this.controller.enqueue(new TextEncoder().encode(text));
+    }
+
+    pushBytes(bytes) {
+        this.controller.enqueue(bytes);
+    }
+
+    end() {
+        this.controller.close();
+    }
+}
+
+export class FakeStorage {
+    #items = new Map();
+
+    getItem(name) {
+        return this.#items.get(name) ?? null;
+    }
+
+    setItem(name, value) {
+        this.#items.set(name, String(value));
+    }
+}
+
+// The native EventSource, for where fetch cannot stream.
+export class FakeEventSource {
+    static all = [];
+
+    constructor(url) {
+        this.url = new URL(url);
+        FakeEventSource.all.push(this);
+    }
+
+    close() {
+        this.closed = true;
     }
 }

@@ -33,7 +33,11 @@ afterEach(() => {
 
 function create(options) {
     const states = [];
-    const client = new Fantail('https://example.com', { onState: (state, detail) => states.push({ state, ...detail }), ...options });
+    const client = new Fantail('https://example.com', {
+        transports: ['websocket'],
+        onState: (state, detail) => states.push({ state, ...detail }),
+        ...options,
+    });
     clients.push(client);
     return { client, states };
 }
@@ -173,7 +177,7 @@ test('publish resolves with the reply and rejects with the error', async () => {
     const { client, socket } = await connected();
     const good = client.publish('room:1', { text: 'hi' }, { key: 'k1' });
     const op = socket.op('publish');
-    assert.deepEqual({ ...op, ref: 0 }, { ref: 0, op: 'publish', channel: 'room:1', data: { text: 'hi' }, key: 'k1' });
+    assert.deepEqual({ ...op, ref: 0 }, { ref: 0, op: 'publish', channel: 'room:1', data: { text: 'hi' }, idempotency_key: 'k1' });
     socket.ok(op, { id: '1-1' });
     assert.equal((await good).id, '1-1');
     const bad = client.publish('room:1', 1);
@@ -288,6 +292,19 @@ test('retries back off with full jitter, to 20 s at most', async () => {
     }
 });
 
+test('a connection that lasted starts the backoff afresh', async () => {
+    const { states } = await connected();
+    for (let round = 0; round < 2; round++) {
+        await clock.tick(1000);
+        for (const expected of [125, 500, 1000]) {
+            FakeWebSocket.last.drop(1006);
+            assert.equal(states.at(-1).retryMs, expected);
+            await clock.tick(expected);
+        }
+        FakeWebSocket.last.welcome();
+    }
+});
+
 test('a server that takes and drops connections is not hammered', async () => {
     const { states, socket } = await connected();
     await clock.tick(100);
@@ -385,6 +402,17 @@ test('a token goes with connect; a function gives a fresh one for each attempt',
     assert.equal(FakeWebSocket.last.op('connect').token, 't2', 'one refusal may be an old token');
     FakeWebSocket.last.drop(3501, 'expired');
     assert.equal(client.state, 'disconnected', 'a second one in a row is final');
+});
+
+test('a token that worked in between may be refused again', async () => {
+    const { client } = await connected({ token: () => 't' });
+    for (let round = 0; round < 3; round++) {
+        FakeWebSocket.last.drop(3501, 'expired');
+        await clock.tick(1000);
+        FakeWebSocket.last.welcome();
+        await clock.tick(1000);
+        assert.equal(client.state, 'connected');
+    }
 });
 
 test('a refused constant token is final; a failing token function is tried again', async () => {
