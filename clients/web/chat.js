@@ -211,6 +211,7 @@ function drawRooms() {
     const focused = [...byId('rooms').children].findIndex((item) => item.contains(document.activeElement));
     byId('rooms').replaceChildren(...items);
     items[focused]?.firstElementChild.focus();
+    byId('rooms').querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
 }
 
 function drawTitle() {

@@ -35,14 +35,33 @@ export function plainText(data) {
     return typeof data === 'string' ? data : JSON.stringify(data);
 }
 
+const TRANSPORTS = ['websocket', 'sse', 'stream', 'longpoll', 'poll'];
+
+// The choice in #transport: the client's own, or one that the visitor forces by it or by ?transport=sse.
+function forcedTransport(select) {
+    const wanted = new URLSearchParams(location.search).get('transport');
+    const forced = TRANSPORTS.find((name) => name === wanted);
+    select.append(element('option', { value: '' }, 'auto'), ...TRANSPORTS.map((name) => element('option', {}, name)));
+    select.value = forced ?? '';
+    select.addEventListener('change', () => {
+        const url = new URL(location.href);
+        url.searchParams.delete('transport');
+        if (select.value) url.searchParams.set('transport', select.value);
+        location.assign(url);
+    });
+    return forced;
+}
+
 // A client whose state shows in the element #status. `onState` hears of it too.
 export function createClient(onState = () => {}) {
+    const forced = forcedTransport(byId('transport'));
     const status = byId('status');
     const words = status.querySelector('span:last-child');
     const show = (state, detail) => {
         status.dataset.state = state;
         if (state === 'connected') {
-            words.replaceChildren(element('b', {}, detail.node || 'connected'), ` by ${detail.transport}`);
+            words.replaceChildren(element('b', {}, detail.node || 'online'), element('i', {}, ` by ${detail.transport}`));
+            if (!forced) byId('transport').options[0].textContent = `auto: ${detail.transport}`;
         } else if (state === 'disconnected') {
             words.replaceChildren(`Disconnected${detail.reason ? `: ${detail.reason}` : ''}`);
         } else {
@@ -51,7 +70,11 @@ export function createClient(onState = () => {}) {
         status.title = words.textContent;
         onState(state, detail);
     };
-    return new Fantail(undefined, { onState: show, onError: ({ message }) => console.warn(message) });
+    return new Fantail(undefined, {
+        transports: forced && [forced],
+        onState: show,
+        onError: ({ message }) => console.warn(message),
+    });
 }
 
 // Buttons with data-copy="ID" copy that element's text.
