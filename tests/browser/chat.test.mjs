@@ -6,6 +6,7 @@ import test, { before } from 'node:test';
 import { Browser, DESKTOP, PHONE, fitsItsWidth, screenshot } from '../lib/browser.mjs';
 import { wholeFile } from '../lib/file.mjs';
 import { Gateway, root } from '../lib/gateway.mjs';
+import { startHaproxy } from '../lib/proxies.mjs';
 import { Redis } from '../lib/redis.mjs';
 import { Chat } from './pages.mjs';
 
@@ -101,7 +102,7 @@ test('rooms are apart; what is unread elsewhere is counted, also in the title', 
 
 test('a gateway that is killed and started again: the page says so, and goes on', async (t) => {
     const other = await Gateway.start(t, { dev: true, redis, node: 'n9' });
-    const chat = await join({ room: 'outage', name: 'Patient' }, DESKTOP, other);
+    const chat = await join({ room: 'outage', name: 'Patient' }, PHONE, other);
     await chat.say('before');
     await chat.sees('before');
     await other.kill();
@@ -120,26 +121,16 @@ test('a gateway that is killed and started again: the page says so, and goes on'
 });
 
 test('a node that drains sends its page to another one, and nothing is felt', async (t) => {
-    // What a load balancer does, reduced to one connection at a time: towards whoever is there.
     const nodes = [
         await Gateway.start(t, { dev: true, redis, node: 'first' }),
         await Gateway.start(t, { dev: true, redis, node: 'second' }),
     ];
-    const { default: net } = await import('node:net');
-    const balancer = net.createServer((socket) => {
-        const onward = net.connect(nodes[0].port, '127.0.0.1');
-        for (const [from, to] of [[socket, onward], [onward, socket]]) {
-            from.pipe(to);
-            from.on('error', () => to.destroy());
-        }
-    });
-    await new Promise((resolve) => balancer.listen(0, '127.0.0.1', resolve));
-    t.after(() => balancer.close());
-    const chat = await join({ room: 'moving' }, DESKTOP, { url: `http://127.0.0.1:${balancer.address().port}` });
-    await chat.connected('first');
-    const [draining] = nodes.splice(0, 1);
+    const balancer = await startHaproxy(t, nodes);
+    const chat = await join({ room: 'moving' }, DESKTOP, balancer);
+    const here = await chat.page.locator('#status b').textContent();
+    const [draining, there] = here === 'first' ? [nodes[0], 'second'] : [nodes[1], 'first'];
     const stopped = draining.stop({ timeoutMs: 20_000 });
-    await chat.connected('second');
+    await chat.connected(there);
     await redis.publish('chat:moving', '{"text":"welcome over here"}');
     await chat.sees('welcome over here');
     await chat.page.close();

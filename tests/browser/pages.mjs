@@ -1,8 +1,8 @@
 // The demo pages as a visitor handles them.
 
 export class Chat {
-    static async open(page, gateway, { room, name } = {}) {
-        const query = new URLSearchParams({ ...(room ? { room } : {}), ...(name ? { name } : {}) });
+    static async open(page, gateway, { room, name, transport } = {}) {
+        const query = new URLSearchParams(Object.entries({ room, name, transport }).filter(([, value]) => value));
         await page.goto(`${gateway.url}/chat.html?${query}`);
         const chat = new Chat();
         chat.page = page;

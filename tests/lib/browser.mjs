@@ -55,7 +55,7 @@ export async function screenshot(page, name, options = {}) {
     await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), ...options });
 }
 
-// True when nothing sticks out to the right.
+// True when nothing sticks out to the right. The width is the screen's: a phone's window grows with what is in it.
 export function fitsItsWidth(page) {
-    return page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
+    return page.evaluate((width) => document.documentElement.scrollWidth <= width, page.viewportSize().width);
 }
