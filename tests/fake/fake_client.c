@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
+#include "gateway/core/cursor.h"
 #include "gateway/protocol/native.h"
 #include "tests/unit/unit.h"
 
@@ -19,17 +20,51 @@ static void frame_quote(struct bytes text, struct bytes cursor, struct buf *out)
     frame_line(text, cursor, out);
 }
 
+static void frame_feed(struct bytes text, struct bytes cursor, struct buf *out) {
+    buf_append_bytes(out, cursor);
+    if (cursor.len > 0)
+        buf_append_char(out, ' ');
+    frame_line(text, cursor, out);
+}
+
+static void open_feed(struct bytes cursor, struct buf *out) {
+    frame_feed(cursor, BYTES_LITERAL("open"), out);
+}
+
+static void frame_element(struct bytes text, struct bytes cursor, struct buf *out) {
+    (void)cursor;
+    buf_append_bytes(out, text);
+    buf_append_char(out, ',');
+}
+
+/* What is framed for each session. */
+static struct wire *encode_text(const struct message *message) {
+    struct buf text;
+    buf_init(&text, 0);
+    native_protocol.encode_message(message, &text);
+    struct wire *wire = wire_create(buf_bytes(&text), BYTES_LITERAL(""));
+    buf_finish(&text);
+    return wire;
+}
+
 static struct wire *encode(const struct message *message,
                            void (*frame)(struct bytes, struct bytes, struct buf *)) {
-    struct buf text, framed;
+    struct buf text, cursor, framed;
     buf_init(&text, 0);
+    buf_init(&cursor, 0);
     buf_init(&framed, 0);
     native_protocol.encode_message(message, &text);
-    frame(buf_bytes(&text), BYTES_LITERAL(""), &framed);
+    position_append(&message->id, &cursor);
+    frame(buf_bytes(&text), buf_bytes(&cursor), &framed);
     struct wire *wire = wire_create(buf_bytes(&framed), BYTES_LITERAL(""));
     buf_finish(&text);
+    buf_finish(&cursor);
     buf_finish(&framed);
     return wire;
+}
+
+static struct wire *encode_feed(const struct message *message) {
+    return encode(message, frame_feed);
 }
 
 static struct wire *encode_line(const struct message *message) {
@@ -58,6 +93,33 @@ static const struct form quotes_form = {
     .ping = BYTES_LITERAL("> " FAKE_PING "\n"),
     .visible_ping = BYTES_LITERAL("> " FAKE_VISIBLE_PING "\n"),
     .has_pong = true,
+};
+
+static const struct form feed_form = {
+    .index = 2,
+    .protocol = &native_protocol,
+    .encode = encode_feed,
+    .frame = frame_feed,
+    .open = open_feed,
+    .ping = BYTES_LITERAL(FAKE_PING "\n"),
+};
+
+static const struct form feeds_form = {
+    .index = 3,
+    .protocol = &native_protocol,
+    .encode = encode_text,
+    .is_framed_per_session = true,
+    .frame = frame_feed,
+    .open = open_feed,
+    .ping = BYTES_LITERAL(FAKE_PING "\n"),
+};
+
+static const struct form poll_form = {
+    .index = 3,
+    .protocol = &native_protocol,
+    .encode = encode_text,
+    .is_framed_per_session = true,
+    .frame = frame_element,
 };
 
 /* --- The socket ---------------------------------------------------------------------------------------- */
@@ -96,6 +158,31 @@ static void on_describe_peer(void *carrier, struct buf *out) {
     buf_append_text(out, "test:0");
 }
 
+static enum write_result on_poll_write(void *carrier, struct bytes bytes) {
+    (void)carrier;
+    (void)bytes;
+    fail_msg("polls are collected");
+    return WRITE_FAILED;
+}
+
+static void on_collect(void *carrier) {
+    struct fake_client *client = carrier;
+    struct session *session = client->session;
+    if (session->waiting_count > 0 ||
+        (session->outbox == NULL && !session->gap_owed && !client->wants_answer))
+        return;
+    struct buf texts;
+    buf_init(&texts, 0);
+    session_collect(session, &texts);
+    cursor_print(session, &client->heard);
+    buf_append_char(&client->heard, ' ');
+    buf_append_bytes(&client->heard, buf_bytes(&texts));
+    buf_append_char(&client->heard, '\n');
+    buf_finish(&texts);
+    client->session = NULL;
+    session_on_closed(session, CLOSE_NORMAL);
+}
+
 const struct transport fake_lines = {
     .name = "lines",
     .kind = TRANSPORT_WEBSOCKET,
@@ -114,6 +201,34 @@ const struct transport fake_quotes = {
     .describe_peer = on_describe_peer,
 };
 
+const struct transport fake_feed = {
+    .name = "feed",
+    .kind = TRANSPORT_STREAM,
+    .form = &feed_form,
+    .write = on_write,
+    .close = on_close,
+    .describe_peer = on_describe_peer,
+};
+
+const struct transport fake_feeds = {
+    .name = "feeds",
+    .kind = TRANSPORT_STREAM,
+    .form = &feeds_form,
+    .write = on_write,
+    .close = on_close,
+    .describe_peer = on_describe_peer,
+};
+
+const struct transport fake_poll = {
+    .name = "poll",
+    .kind = TRANSPORT_POLL,
+    .form = &poll_form,
+    .write = on_poll_write,
+    .close = on_close,
+    .collect = on_collect,
+    .describe_peer = on_describe_peer,
+};
+
 /* --- What the test calls ------------------------------------------------------------------------------- */
 
 void fake_client_open(struct fake_client *client, struct hub *hub, const struct transport *transport) {
@@ -123,6 +238,7 @@ void fake_client_open(struct fake_client *client, struct hub *hub, const struct 
     struct session_options options = {
         .transport = transport,
         .carrier = client,
+        .keeps_positions = transport->form->open != NULL || transport->collect != NULL,
     };
     client->session = session_create(hub, &options);
 }

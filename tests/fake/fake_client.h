@@ -15,6 +15,14 @@
 extern const struct transport fake_lines;
 extern const struct transport fake_quotes;
 
+/* Clients that only listen, and are told where they are: by "open CURSOR", then before each text by its
+ * cursor and a space. fake_feed is for one channel, fake_feeds for several. */
+extern const struct transport fake_feed;
+extern const struct transport fake_feeds;
+
+/* One that asks and gets one answer, "CURSOR TEXT,TEXT,", with which its session ends. */
+extern const struct transport fake_poll;
+
 /* What fake_lines sends as pings. */
 #define FAKE_PING "PING"
 #define FAKE_VISIBLE_PING "VISIBLE PING"
@@ -27,8 +35,9 @@ struct fake_client {
     struct buf stuck;        /* Written, and not yet sent. */
     size_t read;             /* How much of `heard` the test has looked at. */
     uint32_t writes;
-    bool is_dead;   /* A write failed. */
-    bool is_closed; /* The gateway ended the connection, */
+    bool wants_answer; /* A poll that does not wait for news. */
+    bool is_dead;      /* A write failed. */
+    bool is_closed;    /* The gateway ended the connection, */
     enum close_reason reason;
 };
 
