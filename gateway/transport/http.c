@@ -304,6 +304,26 @@ static int send_answer(struct exchange *exchange) {
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+static void refuse_method(struct exchange *exchange) {
+    static const struct {
+        enum http_method method;
+        const char *name;
+    } methods[] = {
+        {METHOD_GET, "GET"},
+        {METHOD_HEAD, "HEAD"},
+        {METHOD_POST, "POST"},
+        {METHOD_OPTIONS, "OPTIONS"},
+    };
+    struct buf allow;
+    buf_init(&allow, 0);
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (exchange->route->methods & methods[i].method)
+            buf_printf(&allow, "%s%s", allow.len == 0 ? "Allow: " : ", ", methods[i].name);
+    buf_printf(&allow, "\r\n%c", '\0');
+    exchange_reply_error(exchange, ERR_METHOD_NOT_ALLOWED, allow.data);
+    buf_finish(&allow);
+}
+
 /* The request is complete. */
 static int handle(struct exchange *exchange) {
     struct connection *connection = exchange->request.connection;
@@ -311,10 +331,10 @@ static int handle(struct exchange *exchange) {
     connection_clear_deadline(connection);
     exchange->is_handled = true;
     exchange->is_in_handler = true;
-    if (exchange->refusal != ERR_OK)
-        exchange_reply_error(
-            exchange, exchange->refusal,
-            exchange->refusal == ERR_METHOD_NOT_ALLOWED ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "");
+    if (exchange->refusal == ERR_METHOD_NOT_ALLOWED)
+        refuse_method(exchange);
+    else if (exchange->refusal != ERR_OK)
+        exchange_reply_error(exchange, exchange->refusal, "");
     else
         exchange->route->handle(exchange, connection->server->options.context);
     if (connection->exchange == NULL)
