@@ -25,7 +25,7 @@ struct start {
     uint32_t last;         /* How many messages it wants of those before. */
 };
 
-/* All slices are borrowed: from the input, or from what the codec keeps until its next call. */
+/* All slices are borrowed: from the input, or from what the codec keeps until it decodes the next. */
 struct command {
     enum command_kind kind;
     bool has_ref; /* The client wants the reply to carry `ref`. */

@@ -18,7 +18,7 @@ struct protocol {
     /* Decodes the next command of `in`, a whole text frame or request body, and sets `*used` to the bytes it
      * took, more than 0. ERR_MORE: nothing is left but separators. On another error `*used` covers the
      * command that was refused, and `out` has its ref if that could be read. `*out` borrows from `in` and
-     * from the codec: good until the next call of any codec function. */
+     * from the codec: good until the next call of this function. */
     enum error (*decode)(struct bytes in, size_t *used, struct command *out);
 
     /* Appends the text of `event`, unframed. */

@@ -144,6 +144,38 @@ static void stream_goes_on_from_its_cursor(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
+static void stream_that_wants_the_last_opens_before_them(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t last;
+        const char *open;
+        uint64_t first;
+    } rows[] = {
+        {0, "open 7-3", 4}, {1, "open 7-2", 3}, {2, "open 7-1", 2}, {3, "open 7-0", 1}, {9, "open 7-0", 1}};
+    listen_to(&ann, &fake_feed, "kept:a", NULL);
+    answer_sync();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fake_client bob;
+        struct command command = {
+            .kind = COMMAND_SUBSCRIBE,
+            .channel = BYTES_LITERAL("kept:a"),
+            .start = {.kind = START_LAST, .last = rows[i].last},
+        };
+        fake_client_open(&bob, node->hub, &fake_feed);
+        session_execute(bob.session, &command);
+        fake_node_turn(node);
+        fake_client_hears(&bob, rows[i].open);
+        for (uint64_t offset = rows[i].first; offset <= 3; offset++) {
+            char line[128];
+            snprintf(line, sizeof line, "7-%u {\"channel\":\"kept:a\",\"id\":\"7-%u\",\"data\":%u}",
+                     (unsigned)offset, (unsigned)offset, (unsigned)offset);
+            fake_client_hears(&bob, line);
+        }
+        fake_client_hears_nothing(&bob);
+        fake_client_finish(&bob);
+    }
+}
+
 static void stream_that_cannot_go_on_begins_with_a_gap(void **state) {
     (void)state;
     listen_to(&ann, &fake_feed, "kept:a", "6-1");
@@ -453,6 +485,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(stream_opens_where_it_begins),
         TEST(stream_goes_on_from_its_cursor),
+        TEST(stream_that_wants_the_last_opens_before_them),
         TEST(stream_that_cannot_go_on_begins_with_a_gap),
         TEST(stream_whose_channel_cannot_be_read_is_closed),
         TEST(channel_without_history_goes_on_from_this_nodes_memory),
