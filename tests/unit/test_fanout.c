@@ -253,6 +253,24 @@ static void full_batch_waits_no_longer(void **state) {
     fake_client_finish(&ann);
 }
 
+static void what_follows_a_full_batch_waits_its_own_time(void **state) {
+    (void)state;
+    struct fake_client ann;
+    fake_node_join(node, &ann, "batch:a");
+    bring("batch:a", 1);
+    fake_node_pass(node, 60);
+    bring("batch:a", 2);
+    bring("batch:a", 3);
+    fake_node_turn(node);
+    assert_int_equal(ann.writes, 1);
+    bring("batch:a", 4);
+    fake_node_pass(node, 80); /* 140 ms after the first. */
+    assert_int_equal(ann.writes, 1);
+    fake_node_pass(node, 30);
+    assert_int_equal(ann.writes, 2);
+    fake_client_finish(&ann);
+}
+
 static void urgent_message_takes_along_what_waits(void **state) {
     (void)state;
     struct fake_client ann;
@@ -583,6 +601,7 @@ int main(void) {
         TEST(what_is_too_much_for_one_write_follows_in_the_next),
         TEST(messages_of_a_batching_channel_wait_for_each_other),
         TEST(full_batch_waits_no_longer),
+        TEST(what_follows_a_full_batch_waits_its_own_time),
         TEST(urgent_message_takes_along_what_waits),
         TEST(batch_waits_its_own_time_in_a_channel_that_was_left),
         TEST(pass_over_a_crowd_yields_and_goes_on),
