@@ -193,6 +193,11 @@ void recovery_start(struct channel *channel) {
                       channel->recovery);
 }
 
+void recovery_retry(struct channel *channel) {
+    if (channel_has_history(channel) && channel->is_subscribed && channel->recovery == NULL)
+        recovery_start(channel);
+}
+
 void recovery_on_entry(struct channel *channel, struct message *message) {
     if (channel->recovery != NULL) {
         hold(channel->recovery, message);

@@ -11,6 +11,9 @@ void recovery_on_entry(struct channel *channel, struct message *message);
 /* The broker carries the channel from here on: reads what came before. */
 void recovery_start(struct channel *channel);
 
+/* Somebody waits for the stream to be read: tries again if a read was refused. */
+void recovery_retry(struct channel *channel);
+
 /* The channel is about to go. */
 void recovery_forget(struct channel *channel);
 

@@ -4,6 +4,7 @@
 #include "gateway/core/channel.h"
 #include "gateway/core/cursor.h"
 #include "gateway/core/history.h"
+#include "gateway/core/recovery.h"
 #include "gateway/core/session_internal.h"
 
 enum {
@@ -246,10 +247,12 @@ void session_subscribe_done(struct pending_reply *reply, struct channel *channel
 static void wait_for_channel(struct session *session, const struct command *command,
                              struct channel *channel) {
     struct pending_reply *reply = session_pend(session, command);
-    if (channel_is_ready(channel))
+    if (channel_is_ready(channel)) {
         session_subscribe_done(reply, channel, ERR_OK);
-    else
+    } else {
         list_push_back(&channel->pending_replies, &reply->in_channel);
+        recovery_retry(channel);
+    }
 }
 
 void session_subscribe(struct session *session, const struct command *command) {

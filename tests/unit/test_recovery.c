@@ -441,6 +441,28 @@ static void refused_read_is_the_error_of_who_asked(void **state) {
     assert_false(ann.is_closed);
 }
 
+/* The channel is still there, and its subscription at the broker stands. */
+static void refused_read_is_tried_again_for_who_asks_again(void **state) {
+    (void)state;
+    struct bytes line;
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_broker_answer_sync(&node->broker, ERR_BROKER_REFUSED, NULL);
+    fake_node_turn(node);
+    assert_true(fake_client_read(&ann, &line));
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    say(&bob, "{\"op\":\"history\",\"channel\":\"kept:a\",\"last\":1}");
+    fake_client_hears_nothing(&ann);
+    assert_int_equal(node->broker.subscribed, 1);
+    assert_int_equal(node->broker.syncs.count, 1);
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"messages\":["
+                            "{\"channel\":\"kept:a\",\"id\":\"7-3\",\"data\":3}]}");
+    bring(4);
+    fake_node_turn(node);
+    hears_message(&ann, 4);
+}
+
 static void refused_read_later_on_is_told_once_and_live_goes_on(void **state) {
     (void)state;
     begin_with_three();
@@ -579,6 +601,7 @@ int main(void) {
         TEST(redis_that_is_away_is_waited_for),
         TEST(link_that_comes_back_during_a_read_has_it_read_again),
         TEST(refused_read_is_the_error_of_who_asked),
+        TEST(refused_read_is_tried_again_for_who_asks_again),
         TEST(refused_read_later_on_is_told_once_and_live_goes_on),
         TEST(channel_may_go_while_its_stream_is_read),
         TEST(history_is_told_without_a_subscription),
