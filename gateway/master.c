@@ -51,7 +51,8 @@ struct worker_process {
 struct master {
     struct master_options options;
     struct loop loop;
-    struct buf config_text;
+    struct buf boot_text;   /* What was checked at the start, and what the last reload has changed it to: */
+    struct buf config_text; /* empty until there is one. */
     struct config *config;
     struct worker_process *workers;
     unsigned worker_count;
@@ -65,6 +66,7 @@ struct master {
     json_int_t last_call;
     uv_signal_t signals[3];
     bool is_stopping;
+    bool is_reloaded;
     bool has_served; /* A worker has got as far as serving clients. */
     struct wheel_timer stop_timer;
     int status;
@@ -76,6 +78,7 @@ static void start_worker(struct worker_process *worker);
 static void on_worker_reply(void *context, json_t *message);
 static void forget_worker(struct worker_process *worker);
 static void drain(struct master *master, uint32_t seconds);
+static json_t *reload_message(const struct master *master);
 
 static unsigned running_workers(const struct master *master) {
     unsigned count = 0;
@@ -179,8 +182,11 @@ static void start_worker(struct worker_process *worker) {
     /* The text that was checked, not the file: a broken file must not keep a worker from coming back. */
     control_send(&worker->control,
                  json_pack("{s:s,s:s%,s:b,s:s?}", "op", "configure", "config",
-                           master->config_text.len ? master->config_text.data : "", master->config_text.len,
-                           "dev", master->options.dev, "static_dir", master->options.static_dir));
+                           master->boot_text.len ? master->boot_text.data : "", master->boot_text.len, "dev",
+                           master->options.dev, "static_dir", master->options.static_dir));
+    /* What takes a restart of the node must not change with that of one worker. */
+    if (master->is_reloaded)
+        control_send(&worker->control, reload_message(master));
 }
 
 static void tell_workers(struct master *master, json_t *message) {
@@ -401,6 +407,11 @@ static void log_faults(struct bytes errors) {
     }
 }
 
+static json_t *reload_message(const struct master *master) {
+    return json_pack("{s:s,s:s%}", "op", "reload", "config",
+                     master->config_text.len ? master->config_text.data : "", master->config_text.len);
+}
+
 static void reload(struct master *master) {
     struct buf text, errors;
     buf_init(&text, 0);
@@ -418,8 +429,8 @@ static void reload(struct master *master) {
         log_set_level(config->log.level);
         buf_finish(&master->config_text);
         master->config_text = text;
-        tell_workers(master,
-                     json_pack("{s:s,s:s%}", "op", "reload", "config", text.len ? text.data : "", text.len));
+        master->is_reloaded = true;
+        tell_workers(master, reload_message(master));
         config_free(config); /* The master itself has no use for what a reload changes. */
     }
     buf_finish(&errors);
@@ -514,13 +525,14 @@ int master_run(const struct master_options *options) {
     struct master master = {.options = *options};
     struct buf errors;
     buf_init(&errors, 0);
+    buf_init(&master.boot_text, 0);
     buf_init(&master.config_text, 0);
     list_init(&master.calls);
-    master.config = read_config(&master, &master.config_text, &errors);
+    master.config = read_config(&master, &master.boot_text, &errors);
     if (master.config == NULL) {
         fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
         buf_finish(&errors);
-        buf_finish(&master.config_text);
+        buf_finish(&master.boot_text);
         return 2;
     }
     buf_finish(&errors);
@@ -552,6 +564,7 @@ int master_run(const struct master_options *options) {
     }
     free(master.workers);
     config_free(master.config);
+    buf_finish(&master.boot_text);
     buf_finish(&master.config_text);
     return master.status;
 }

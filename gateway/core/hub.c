@@ -334,12 +334,12 @@ void hub_publish(struct hub *hub, const struct publish_request *request, publish
 
 void hub_drain(struct hub *hub, uint32_t seconds) {
     hub->is_draining = true;
-    hub->drain_start_ms = hub_now_ms(hub);
+    hub->drain_end_ms = hub_now_ms(hub) + seconds * 1000ull;
     hub->options.metrics->draining = 1;
     log_info("hub", "draining sessions=%u seconds=%u", (unsigned)hub->options.metrics->connections,
              (unsigned)seconds);
     list_each (node, &hub->sessions)
-        session_drain(session_of_link(node), seconds);
+        session_drain(session_of_link(node));
 }
 
 void hub_destroy(struct hub *hub) {

@@ -112,7 +112,7 @@ struct hub {
     uint32_t last_session_id;
     uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */
     bool is_draining;
-    uint64_t drain_start_ms;
+    uint64_t drain_end_ms; /* Everybody is to be gone by then. */
 };
 
 struct hub *hub_create(const struct hub_options *options);

@@ -88,8 +88,10 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms) {
     }
 }
 
-void session_drain(struct session *session, uint32_t seconds) {
-    uint64_t span_ms = seconds * 1000ull;
+void session_drain(struct session *session) {
+    uint64_t now_ms = hub_now_ms(session->hub);
+    uint64_t end_ms = session->hub->drain_end_ms;
+    uint64_t span_ms = end_ms > now_ms ? end_ms - now_ms : 0;
     /* The first second belongs to the balancer: it has to notice that the node is not ready any more. */
     uint64_t start_ms = earlier(1000, span_ms / 4);
     uint32_t retry_ms =
@@ -98,7 +100,7 @@ void session_drain(struct session *session, uint32_t seconds) {
     if (!session_is_open(session))
         return;
     session_reply(session, &event);
-    session->drain_ms = hub_now_ms(session->hub) + retry_ms;
+    session->drain_ms = now_ms + retry_ms;
     arm(session, wheel_timer_is_armed(&session->timer) ? session->timer.deadline_ms : TIME_NEVER);
 }
 
@@ -129,7 +131,7 @@ struct session *session_create(struct hub *hub, const struct session_options *op
         session->pinged_ms = now_ms - interval_ms / 2 + (uint64_t)random() % (interval_ms / 2);
     arm(session, interval_ms ? session->pinged_ms + interval_ms : TIME_NEVER);
     if (hub->is_draining)
-        session_drain(session, session_config(session)->drain_seconds);
+        session_drain(session);
     return session;
 }
 

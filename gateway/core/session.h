@@ -131,8 +131,8 @@ void session_flush(struct session *session);
 /* Answers a command that waited for the channel to be ready, or for `error`; frees `reply`. */
 void session_subscribe_done(struct pending_reply *reply, struct channel *channel, enum error error);
 
-/* Tells the client to move within `seconds`, and closes the session when its moment has come. */
-void session_drain(struct session *session, uint32_t seconds);
+/* Tells the client to move before hub.drain_end_ms, and closes the session when its moment has come. */
+void session_drain(struct session *session);
 
 /* Gives back subscriptions and outbox, and the session itself once its carrier is gone. */
 void session_reap(struct session *session);
