@@ -37,7 +37,11 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *piece) {
         end(control);
         return;
     }
+    /* A message may have run the loop, as a server does that ends, and so led here again: it goes on below. */
+    if (control->is_dispatching)
+        return;
     size_t start = 0;
+    control->is_dispatching = true;
     for (;;) {
         struct bytes rest = bytes_skip(buf_bytes(&control->received), start);
         const char *newline = memchr(rest.data, '\n', rest.len);
@@ -49,6 +53,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *piece) {
             return; /* Closed by what the line said. */
         start += line_len + 1;
     }
+    control->is_dispatching = false;
     buf_consume(&control->received, start);
     if (control->received.len == 0)
         buf_finish(&control->received);

@@ -10,6 +10,7 @@
 struct control {
     uv_pipe_t *pipe;
     struct buf received;
+    bool is_dispatching;
     void (*on_message)(void *context, json_t *message); /* Borrowed. */
     void (*on_end)(void *context);                      /* The other side is gone. */
     void *context;

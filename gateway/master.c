@@ -18,6 +18,7 @@
 #include "gateway/control.h"
 #include "gateway/gateway.h"
 #include "gateway/loop.h"
+#include "gateway/transport/acceptor.h"
 #include "gateway/transport/server.h"
 
 enum {
@@ -544,7 +545,8 @@ int master_run(const struct master_options *options) {
     if (master.config->broker == BROKER_MEMORY)
         master.worker_count = 1;
     watch_signals(&master);
-    if (create_workers(&master) != 0 || !start_admin(&master)) {
+    if (create_workers(&master) != 0 || !start_admin(&master) ||
+        !acceptor_may_listen(master.config->listen.address, master.config->listen.port)) {
         master.status = 1;
     } else {
         greet(&master);

@@ -21,6 +21,8 @@ enum {
      * under the answer; and how long. Beyond that number they are reset. */
     LINGERING_MAX = 512,
     LINGER_MS = 1000,
+    /* How long to wait for a file descriptor to become free. */
+    PAUSE_MS = 200,
     /* Connections whose PROXY header is awaited. */
     ARRIVING_MAX = 4096,
 };
@@ -34,6 +36,7 @@ struct acceptor {
     uint32_t arriving;
     uint32_t lingering;
     uint64_t logged_ms;
+    struct wheel_timer pause; /* Armed while nothing is accepted for want of file descriptors. */
 };
 
 enum arrival_state {
@@ -220,6 +223,26 @@ static void meet(struct acceptor *acceptor, int fd, const struct peer *from) {
     }
 }
 
+static void on_connections(uv_poll_t *poll, int status, int events);
+
+static void on_pause_over(struct wheel_timer *timer, uint64_t now_ms) {
+    struct acceptor *acceptor = list_entry(timer, struct acceptor, pause);
+    (void)now_ms;
+    uv_poll_start(acceptor->poll, UV_READABLE, on_connections);
+}
+
+/* The connection that could not be accepted stays in the queue, and would be told of again and again. */
+static void pause_accepting(struct acceptor *acceptor) {
+    uint64_t now_ms = loop_now_ms(acceptor->options.loop);
+    if (now_ms - acceptor->logged_ms > 1000) {
+        acceptor->logged_ms = now_ms;
+        log_error("acceptor",
+                  "out of file descriptors: raise the limit (ulimit -n) or lower limits.connections");
+    }
+    uv_poll_stop(acceptor->poll);
+    wheel_arm(&acceptor->options.loop->wheel, &acceptor->pause, now_ms + PAUSE_MS);
+}
+
 static void on_connections(uv_poll_t *poll, int status, int events) {
     struct acceptor *acceptor = poll->data;
     (void)status;
@@ -231,8 +254,7 @@ static void on_connections(uv_poll_t *poll, int status, int events) {
         int fd = accept4(acceptor->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE)
-                log_error("acceptor", "out of file descriptors: raise the limit (ulimit -n) or lower "
-                                      "limits.connections");
+                pause_accepting(acceptor);
             return;
         }
         peer_of_socket(&peer, &from);
@@ -242,7 +264,7 @@ static void on_connections(uv_poll_t *poll, int status, int events) {
 
 /* --- Listening ------------------------------------------------------------------------------- */
 
-static int listen_on(const char *address, uint16_t port, const char **error) {
+static int listen_on(const char *address, uint16_t port, bool is_shared, const char **error) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST};
     struct addrinfo *found;
     char service[8];
@@ -257,7 +279,8 @@ static int listen_on(const char *address, uint16_t port, const char **error) {
     if (fd < 0)
         goto fail;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (is_shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     /* Accepted sockets inherit these; libwebsockets sets them only on sockets it accepts itself. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -273,18 +296,31 @@ fail:
     return -1;
 }
 
-struct acceptor *acceptor_create(const struct acceptor_options *options) {
+static int try_listen(const char *address, uint16_t port, bool is_shared) {
     const char *error = "";
-    int fd = listen_on(options->address, options->port, &error);
-    if (fd < 0) {
-        log_error("acceptor", "cannot listen address=%s port=%u error=\"%s\"", options->address,
-                  (unsigned)options->port, error);
+    int fd = listen_on(address, port, is_shared, &error);
+    if (fd < 0)
+        log_error("acceptor", "cannot listen address=%s port=%u error=\"%s\"", address, (unsigned)port,
+                  error);
+    return fd;
+}
+
+bool acceptor_may_listen(const char *address, uint16_t port) {
+    int fd = try_listen(address, port, false);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+struct acceptor *acceptor_create(const struct acceptor_options *options) {
+    int fd = try_listen(options->address, options->port, options->is_public);
+    if (fd < 0)
         return NULL;
-    }
     struct acceptor *acceptor = xcalloc(1, sizeof *acceptor);
     acceptor->options = *options;
     acceptor->fd = fd;
     list_init(&acceptor->arrivals);
+    wheel_timer_init(&acceptor->pause, on_pause_over);
     acceptor->poll = xmalloc(sizeof *acceptor->poll);
     uv_poll_init(&options->loop->uv, acceptor->poll, fd);
     acceptor->poll->data = acceptor;
@@ -303,6 +339,7 @@ static void on_poll_closed(uv_handle_t *handle) {
 void acceptor_stop(struct acceptor *acceptor) {
     if (acceptor->fd < 0)
         return;
+    wheel_cancel(&acceptor->pause);
     uv_poll_stop(acceptor->poll);
     uv_close((uv_handle_t *)acceptor->poll, on_poll_closed);
     close(acceptor->fd);

@@ -16,7 +16,7 @@ struct acceptor_options {
     struct metrics *metrics;
     const char *address;
     uint16_t port;
-    bool is_public; /* Limits, trusted proxies and the PROXY header apply. */
+    bool is_public; /* Limits, trusted proxies and the PROXY header apply; workers share the port. */
     struct peer_book *book;
 
     /* The connection is let in. The callee owns the socket, and, with `is_counted`, has to take the address
@@ -24,6 +24,9 @@ struct acceptor_options {
     void (*on_accept)(void *context, int fd, const struct peer *from, bool is_counted);
     void *context;
 };
+
+/* Whether nobody listens there, not even one who would share the port as workers do; logs the reason. */
+bool acceptor_may_listen(const char *address, uint16_t port);
 
 /* NULL, with the reason logged, when it cannot listen. */
 struct acceptor *acceptor_create(const struct acceptor_options *options);
