@@ -143,11 +143,16 @@ static void publish_all(struct call *call, bool is_single) {
     publishing->is_single = is_single;
     publishing->errors = json_object();
     publishing->waiting = 1; /* This function's, so that it cannot end before all are on their way. */
-    if (is_single)
+    if (is_single) {
         publish_to(call, publishing, string_member(call->body, "channel"), payload);
-    else
-        json_array_foreach(channels, i, channel) publish_to(
-            call, publishing, bytes_make(json_string_value(channel), json_string_length(channel)), payload);
+    } else {
+        json_array_foreach(channels, i, channel) {
+            struct bytes name = json_is_string(channel)
+                                    ? bytes_make(json_string_value(channel), json_string_length(channel))
+                                    : BYTES_LITERAL("");
+            publish_to(call, publishing, name, payload);
+        }
+    }
     buf_finish(&decoded);
     finish_publishing(publishing);
 }
