@@ -427,14 +427,19 @@ end
 
 -- ---- The library --------------------------------------------------------------------------------------------
 
--- An error of ours or of a command becomes the reply as it is; left to itself Redis adds where it was raised.
+-- An error of ours or of a command becomes the reply as it is; left to itself Redis adds where it was raised. Redis 7
+-- gives pcall its text, later ones may give the table.
 local function answering(callback)
     return function(keys, args)
         local is_fine, result = pcall(callback, keys, args)
-        if not is_fine and type(result) ~= 'table' then
-            error(result)
+        if is_fine then
+            return result
         end
-        return result
+        local text = type(result) == 'table' and result.err or result
+        if not string.match(text, '^%u+ ') then
+            error(text)
+        end
+        return { err = text }
     end
 end
 
