@@ -65,7 +65,7 @@ test('with several channels a line has the cursor of all, and any line continues
     const lines = stream.elements.filter((element) => 'data' in element);
     for (const [n, { cursor }] of lines.entries()) {
         // In another order, and by another transport.
-        const again = await Stream.open(gateway, 'sse', channels.toReversed(), { cursor });
+        const again = await Stream.open(gateway, 'sse', [...channels].reverse(), { cursor });
         t.after(() => again.end());
         await publish(gateway, channels[0], `"end ${n}"`);
         await again.sees(`end ${n}`);

@@ -31,6 +31,8 @@ const waiting = (gateway, count = 1) => until(`${count} waiting polls`, async ()
 const data = ({ messages }) => messages.map((message) => message.data);
 
 test('a first poll waits for news; one behind the cursor is answered at once', async () => {
+    // The channel is known from then on: a poll that waits also waits for Redis, and nobody sees which of the two.
+    await poll(a, 'chat:news', { wait: 0 });
     const first = poll(a, 'chat:news');
     await waiting(a);
     await publish(a, 'chat:news', 'one');
@@ -77,8 +79,8 @@ test('several channels in one poll: any of them ends the wait, and the cursor ho
     const first = await parked;
     assert.deepEqual(data(first), [1]);
     for (const [n, channel] of ['chat:x', 'room:z', 'chat:y', 'chat:x'].entries()) await publish(a, channel, String(n + 2));
-    const second = await poll(a, channels.toReversed(), { cursor: first.cursor, wait: 0 });
-    assert.deepEqual(data(second).toSorted(), [2, 3, 4, 5]);
+    const second = await poll(a, [...channels].reverse(), { cursor: first.cursor, wait: 0 });
+    assert.deepEqual(data(second).sort(), [2, 3, 4, 5]);
     const rest = await poll(a, channels, { cursor: second.cursor, wait: 0 });
     assert.deepEqual(rest.messages, []);
 });
@@ -89,7 +91,7 @@ test('a cursor may hold fewer channels than are asked for, or more', async () =>
     await publish(a, 'chat:n', 'n1');
     await publish(a, 'chat:o', 'o1');
     assert.deepEqual(data(await poll(a, 'chat:m', { cursor: two.cursor, wait: 0 })), ['m1']);
-    assert.deepEqual(data(await poll(a, ['chat:m', 'chat:o'], { cursor: two.cursor, last: 1, wait: 0 })).toSorted(), ['m1', 'o1']);
+    assert.deepEqual(data(await poll(a, ['chat:m', 'chat:o'], { cursor: two.cursor, last: 1, wait: 0 })).sort(), ['m1', 'o1']);
 });
 
 test('`since` and `last`', async () => {
