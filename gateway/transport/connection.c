@@ -73,9 +73,21 @@ struct connection *connection_create(struct server *server, struct lws *wsi, con
     return connection;
 }
 
+void connection_forget_client(struct connection *connection) {
+    if (connection->proxy == NULL)
+        return;
+    if (connection->is_counted)
+        peer_book_remove(connection->server->book, &connection->from);
+    connection->is_counted = false;
+    connection->from = *connection->proxy;
+    free(connection->proxy);
+    connection->proxy = NULL;
+}
+
 void connection_free(struct connection *connection) {
     struct server *server = connection->server;
     connection_clear_deadline(connection);
+    connection_forget_client(connection);
     if (connection->is_counted)
         peer_book_remove(server->book, &connection->from);
     free(connection->data);

@@ -28,6 +28,7 @@ struct connection {
     struct exchange *exchange; /* The request being answered. */
     void *data;                /* Whoever has use for it; ends with free(). */
     struct deadline *deadline; /* When it is ended unless something happens before; NULL: never. */
+    struct peer *proxy; /* Who told us of the client `from`; NULL: the connection is the client's own. */
     struct peer from;
     bool is_established; /* A request has come in whole. */
     bool is_counted;     /* `from` is in the book. */
@@ -43,6 +44,9 @@ enum { KEEPALIVE_SECONDS = 30 };
 /* Ends the connection in so many seconds unless a later call sets another deadline. */
 void connection_set_deadline(struct connection *connection, uint32_t seconds);
 void connection_clear_deadline(struct connection *connection);
+
+/* The connection is its proxy's again, whose next request may be another client's. */
+void connection_forget_client(struct connection *connection);
 
 /* http.c: the callbacks of libwebsockets that concern requests; they return what libwebsockets is to be told.
  */

@@ -127,9 +127,12 @@ static bool take_forwarded_address(struct connection *connection) {
     struct server *server = connection->server;
     const struct config *config = server->options.config;
     struct buf header;
+    connection_forget_client(connection);
     if (!server->options.is_public || connection->is_counted ||
         !peer_is_in(&connection->from, config->trusted_proxies, config->trusted_proxy_count))
         return true;
+    connection->proxy = xmalloc(sizeof *connection->proxy);
+    *connection->proxy = connection->from;
     buf_init(&header, HEADER_VALUE_BYTES_MAX + 1);
     if (copy_header(connection->wsi, WSI_TOKEN_X_FORWARDED_FOR, &header))
         forwarded_client(buf_bytes(&header), connection->from.ip, config->trusted_proxies,
@@ -298,6 +301,7 @@ static int send_answer(struct exchange *exchange) {
     int written = lws_write(wsi, (unsigned char *)exchange->response.data, len, LWS_WRITE_HTTP_FINAL);
     connection->server->options.metrics->bytes_out += len;
     exchange_free(exchange);
+    connection_forget_client(connection);
     connection_set_deadline(connection, KEEPALIVE_SECONDS);
     if (written < (int)len || (must_close && !lws_partial_buffered(wsi)))
         return -1;
@@ -456,6 +460,7 @@ int http_on_writable(struct connection *connection) {
 }
 
 int http_on_file_sent(struct connection *connection) {
+    connection_forget_client(connection);
     connection_set_deadline(connection, KEEPALIVE_SECONDS);
     return lws_http_transaction_completed(connection->wsi) ? -1 : 0;
 }
