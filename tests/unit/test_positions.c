@@ -227,6 +227,27 @@ static void channel_without_history_goes_on_from_this_nodes_memory(void **state)
     fake_client_finish(&bob);
 }
 
+static void memory_begins_before_what_waits_for_its_batch(void **state) {
+    (void)state;
+    struct fake_client bob;
+    fake_node_join(node, &bob, "batch:a");
+    bring("batch:a", 1);
+    listen_to(&ann, &fake_feed, "batch:a", NULL);
+    char *begin = read_open(&ann);
+    fake_client_hears_nothing(&ann);
+    fake_node_pass(node, 110);
+    struct position at =
+        position_in(read_cursor(&ann, "{\"channel\":\"batch:a\",\"data\":1}"), "batch:a", true);
+    assert_int_equal(at.offset, position_in(begin, "batch:a", true).offset + 1);
+    fake_client_hears(&bob, "{\"channel\":\"batch:a\",\"data\":1}");
+    fake_client_finish(&bob);
+    listen_to(&bob, &fake_feed, "batch:a", begin);
+    read_open(&bob);
+    read_cursor(&bob, "{\"channel\":\"batch:a\",\"data\":1}");
+    fake_client_hears_nothing(&bob);
+    fake_client_finish(&bob);
+}
+
 static void lost_link_is_a_gap_with_a_place(void **state) {
     (void)state;
     listen_to(&ann, &fake_feed, "a", NULL);
@@ -489,6 +510,7 @@ int main(void) {
         TEST(stream_that_cannot_go_on_begins_with_a_gap),
         TEST(stream_whose_channel_cannot_be_read_is_closed),
         TEST(channel_without_history_goes_on_from_this_nodes_memory),
+        TEST(memory_begins_before_what_waits_for_its_batch),
         TEST(lost_link_is_a_gap_with_a_place),
         TEST(nothing_is_sent_before_every_channel_is_known),
         TEST(each_text_says_where_the_session_is_in_all_its_channels),

@@ -186,6 +186,28 @@ static void replay_comes_before_what_is_live(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
+/* What a client missed is no sign that it reads slowly; the node's memory is a limit all the same. */
+static void replay_on_a_full_node_is_for_who_reads(void **state) {
+    (void)state;
+    begin_with_three();
+    node->config.limits.outbox_total_bytes = 150; /* The reply and one message. */
+    node->config.limits.outbox_messages = 1;
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":3}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    for (uint64_t offset = 1; offset <= 3; offset++)
+        hears_message(&bob, offset);
+    fake_client_hears_nothing(&bob);
+
+    say(&bob, "{\"op\":\"unsubscribe\",\"channel\":\"kept:a\"}");
+    bob.takes = 0;
+    say(&bob, "{\"op\":\"ping\"}");
+    assert_false(bob.is_closed);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":3}");
+    assert_true(bob.is_closed);
+    assert_int_equal(bob.reason, CLOSE_SLOW_CONSUMER);
+    assert_int_equal(node->metrics.outbox_bytes, 0);
+}
+
 static void what_comes_while_the_stream_is_read_is_spliced_to_it(void **state) {
     (void)state;
     say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":2}");
@@ -586,6 +608,7 @@ int main(void) {
         TEST(ring_holds_as_many_as_the_namespace_says),
         TEST(old_messages_are_not_replayed),
         TEST(replay_comes_before_what_is_live),
+        TEST(replay_on_a_full_node_is_for_who_reads),
         TEST(what_comes_while_the_stream_is_read_is_spliced_to_it),
         TEST(hole_is_read_from_the_stream_before_anything_later),
         TEST(message_that_comes_twice_is_delivered_once),
