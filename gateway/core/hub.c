@@ -138,6 +138,14 @@ bool channel_is_ready(const struct channel *channel) {
     return channel->is_subscribed || channel->gap_owed;
 }
 
+static uint64_t batch_due_ms(const struct channel *channel) {
+    return channel->pending_since_ms + channel->options->batch_delay_ms;
+}
+
+static void arm_batch(struct channel *channel) {
+    wheel_arm(channel->hub->options.wheel, &channel->timer, batch_due_ms(channel));
+}
+
 void channel_add_subscriber(struct channel *channel, struct subscription *subscription) {
     if (channel->subscriber_count == channel->subscriber_capacity) {
         channel->subscriber_capacity = channel->subscriber_capacity ? channel->subscriber_capacity * 2 : 1;
@@ -147,8 +155,11 @@ void channel_add_subscriber(struct channel *channel, struct subscription *subscr
     subscription->index = channel->subscriber_count;
     channel->subscribers[channel->subscriber_count++] = subscription;
     channel->hub->options.metrics->subscriptions++;
-    if (channel->subscriber_count == 1)
-        wheel_cancel(&channel->timer);
+    if (channel->subscriber_count > 1)
+        return;
+    wheel_cancel(&channel->timer);
+    if (channel->pending_first != NULL && list_is_empty(&channel->dirty))
+        arm_batch(channel);
 }
 
 void channel_remove_subscriber(struct channel *channel, struct subscription *subscription) {
@@ -161,7 +172,7 @@ void channel_remove_subscriber(struct channel *channel, struct subscription *sub
         free(channel->subscribers);
         channel->subscribers = NULL;
         channel->subscriber_capacity = 0;
-        if (channel->pending_first != NULL)
+        if (channel->pending_first != NULL && channel->history == NULL)
             mark_dirty(channel); /* Its timer had been for these. */
         arm_linger(channel);
     } else if (channel->subscriber_count < channel->subscriber_capacity / 4) {
@@ -171,28 +182,31 @@ void channel_remove_subscriber(struct channel *channel, struct subscription *sub
     }
 }
 
-/* Whether the namespace wants the channel's messages to wait for each other, still. */
+/* Whether the namespace wants the channel's messages to wait for each other, still. Also while nobody is there:
+ * pollers are away for moments, and would come back to a batch of one. */
 static bool may_wait(const struct channel *channel, const struct message *message) {
     const struct namespace_config *options = channel->options;
     return options->batch_delay_ms > 0 && !message->is_urgent && message->kind == ENTRY_MESSAGE &&
-           channel->subscriber_count > 0 &&
+           (channel->subscriber_count > 0 || channel->history != NULL) &&
            (options->batch_count == 0 || channel->pending_count < options->batch_count) &&
            (options->batch_bytes == 0 || channel->pending_bytes < options->batch_bytes);
 }
 
 void channel_accept(struct channel *channel, struct message *message) {
     struct hub *hub = channel->hub;
-    if (channel->pending_first == NULL)
+    if (channel->pending_first == NULL) {
         channel->pending_first = message;
-    else
+        channel->pending_since_ms = hub_now_ms(hub);
+    } else {
         channel->pending_last->next_in_batch = message;
+    }
     channel->pending_last = message;
     channel->pending_count++;
     channel->pending_bytes += (uint32_t)message->payload_len;
-    if (!may_wait(channel, message))
+    if (!may_wait(channel, message) || hub_now_ms(hub) >= batch_due_ms(channel))
         mark_dirty(channel);
-    else if (!wheel_timer_is_armed(&channel->timer))
-        wheel_arm(hub->options.wheel, &channel->timer, hub_now_ms(hub) + channel->options->batch_delay_ms);
+    else if (channel->subscriber_count > 0 && !wheel_timer_is_armed(&channel->timer))
+        arm_batch(channel);
 }
 
 /* Channels without history count their messages on this node, for those who come back to it. */

@@ -59,6 +59,7 @@ struct channel {
     struct message *pending_last;
     uint32_t pending_count;
     uint32_t pending_bytes;
+    uint64_t pending_since_ms;   /* When the first of them came. */
     struct batch *batch;         /* While a pass carries the channel. */
     struct list dirty;           /* In hub.dirty or in the pass. */
     struct list pending_replies; /* Commands that wait for the broker. */
