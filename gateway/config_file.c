@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "common/xalloc.h"
 #include "gateway/config_parser.h"
 #include "gateway/config_text.h"
@@ -261,6 +262,18 @@ static void read_group(struct parser *parser, const config_setting_t *group, con
     }
 }
 
+/* The first line that is not UTF-8; 0: all is. */
+static unsigned broken_line(struct bytes text) {
+    for (unsigned line = 1; text.len > 0; line++) {
+        const char *end = memchr(text.data, '\n', text.len);
+        size_t len = end ? (size_t)(end - text.data) + 1 : text.len;
+        if (!text_is_utf8(bytes_make(text.data, len)))
+            return line;
+        text = bytes_skip(text, len);
+    }
+    return 0;
+}
+
 static void read_tree(struct parser *parser, struct bytes text) {
     config_t tree;
     struct buf widened;
@@ -291,5 +304,8 @@ static void read_tree(struct parser *parser, struct bytes text) {
 
 void parser_read_text(struct parser *parser, struct bytes text) {
     read_tree(parser, text);
+    /* Comments too: the text goes to the workers as JSON. */
+    if (!parser->failed && broken_line(text) > 0)
+        parser_fault(parser, broken_line(text), "", "is not UTF-8; an editor can save the file so");
     put_default_first(parser);
 }
