@@ -116,9 +116,10 @@ static void on_lws_log(int level, const char *line) {
 static void limit_fds(const struct server_options *options) {
     struct rlimit limit;
     rlim_t needed = FDS_ASIDE + (options->is_public ? options->config->limits.connections : 0);
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= needed)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    limit.rlim_cur = needed;
+    /* Also upwards: a worker begins with what the master, which has the admin port only, has left itself. */
+    limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
