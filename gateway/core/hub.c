@@ -48,13 +48,7 @@ static void channel_destroy(struct channel *channel) {
     if (channel->history != NULL)
         history_finish(channel->history);
     free(channel->history);
-    while (!list_is_empty(&channel->pending_replies)) {
-        struct pending_reply *reply =
-            list_entry(channel->pending_replies.next, struct pending_reply, in_channel);
-        list_unlink(&reply->in_channel);
-        list_unlink(&reply->in_session);
-        free(reply);
-    }
+    channel_answer_pending(channel, ERR_BROKER_UNAVAILABLE);
     HASH_DEL(hub->channels, channel);
     hub->options.metrics->channels--;
     free(channel->subscribers);

@@ -38,6 +38,7 @@ struct pending_reply {
     struct session *session;
     bool has_ref;
     bool is_history; /* It asks for messages without a subscription. */
+    bool is_waiting; /* For a channel; counted in the session. */
     int64_t ref;
     struct start start;
 };

@@ -43,10 +43,11 @@ struct session {
     bool is_congested;
     bool is_ping_pending;
     bool wants_visible_ping;
-    bool gap_owed;          /* One of its subscriptions owes it a gap. */
-    bool keeps_positions;   /* What it is sent says where it is. */
-    bool is_collected;      /* The transport takes from the outbox when it sees fit; nothing is written. */
-    uint16_t waiting_count; /* Subscriptions of which it is not known where they begin. */
+    bool gap_owed;             /* One of its subscriptions owes it a gap. */
+    bool keeps_positions;      /* What it is sent says where it is. */
+    bool is_collected;         /* The transport takes from the outbox when it sees fit; nothing is written. */
+    uint16_t waiting_count;    /* Subscriptions of which it is not known where they begin. */
+    uint16_t waiting_commands; /* Those that are answered once a channel is ready. */
 };
 
 static inline struct session *session_of_link(struct list *link) {

@@ -10,6 +10,8 @@
 enum {
     /* What a message in a list has around its payload, about. */
     HISTORY_OVERHEAD_BYTES = 400,
+    /* Commands of one session that may wait for Redis, beyond one for each channel it may have. */
+    WAITING_COMMANDS_SPARE = 256,
 };
 
 static enum error add_subscription(struct session *session, struct bytes name) {
@@ -235,13 +237,25 @@ static void fail_pending(struct pending_reply *reply, struct channel *channel, e
         session_close(session, CLOSE_UNAVAILABLE);
 }
 
+/* A client can ask the same again and again while Redis is away, and each reply that waits takes memory. */
+static bool may_wait(const struct session *session) {
+    uint32_t max = session_config(session)->limits.channels_per_session + WAITING_COMMANDS_SPARE;
+    return session->waiting_commands < (max < UINT16_MAX ? max : UINT16_MAX);
+}
+
+static void forget(struct pending_reply *reply) {
+    if (reply->is_waiting && reply->session != NULL)
+        reply->session->waiting_commands--;
+    list_unlink(&reply->in_session);
+    free(reply);
+}
+
 void session_subscribe_done(struct pending_reply *reply, struct channel *channel, enum error error) {
     if (reply->session != NULL && error == ERR_OK)
         begin(reply, channel);
     else if (reply->session != NULL)
         fail_pending(reply, channel, error);
-    list_unlink(&reply->in_session);
-    free(reply);
+    forget(reply);
 }
 
 static void wait_for_channel(struct session *session, const struct command *command,
@@ -250,13 +264,15 @@ static void wait_for_channel(struct session *session, const struct command *comm
     if (channel_is_ready(channel)) {
         session_subscribe_done(reply, channel, ERR_OK);
     } else {
+        reply->is_waiting = true;
+        session->waiting_commands++;
         list_push_back(&channel->pending_replies, &reply->in_channel);
         recovery_retry(channel);
     }
 }
 
 void session_subscribe(struct session *session, const struct command *command) {
-    enum error error = add_subscription(session, command->channel);
+    enum error error = may_wait(session) ? add_subscription(session, command->channel) : ERR_TOO_MANY_WAITING;
     if (error == ERR_OK)
         wait_for_channel(session, command, hub_find_channel(session->hub, command->channel));
     else
@@ -269,6 +285,8 @@ void session_history(struct session *session, const struct command *command) {
         session_reply_error(session, command, ERR_CHANNEL_INVALID);
     else if (channel_namespace(config, command->channel)->history_size == 0)
         session_reply_error(session, command, ERR_NO_HISTORY);
+    else if (!may_wait(session))
+        session_reply_error(session, command, ERR_TOO_MANY_WAITING);
     else
         wait_for_channel(session, command, hub_open_channel(session->hub, command->channel));
 }
@@ -282,8 +300,7 @@ static void answer_early(struct pending_reply *reply, struct channel *channel) {
         .channel = channel_name(channel),
     };
     session_reply(reply->session, &event);
-    list_unlink(&reply->in_session);
-    free(reply);
+    forget(reply);
 }
 
 void session_unsubscribe(struct session *session, const struct command *command) {

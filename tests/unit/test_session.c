@@ -185,6 +185,30 @@ static void publishes_have_a_rate(void **state) {
     fake_client_finish(&bob);
 }
 
+static void commands_that_wait_for_the_broker_have_a_maximum(void **state) {
+    (void)state;
+    enum { SPARE = 256 };
+    uint32_t max = node->config.limits.channels_per_session + SPARE;
+    node->broker.confirms = false;
+    for (uint32_t i = 0; i < max; i++)
+        say("{\"op\":\"subscribe\",\"channel\":\"a\"}");
+    fake_client_hears_nothing(&ann);
+    say("{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"a\"}");
+    hears_error(&ann, 1, "too_many_waiting");
+    say("{\"ref\":2,\"op\":\"history\",\"channel\":\"kept:a\"}");
+    hears_error(&ann, 2, "too_many_waiting");
+    fake_broker_confirm_all(&node->broker);
+    fake_node_turn(node);
+    for (uint32_t i = 0; i < max; i++)
+        fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"a\"}");
+    say("{\"ref\":3,\"op\":\"subscribe\",\"channel\":\"a\"}");
+    fake_client_hears(&ann, "{\"ref\":3,\"ok\":true,\"channel\":\"a\"}");
+    say("{\"ref\":4,\"op\":\"subscribe\",\"channel\":\"b\"}");
+    say("{\"ref\":5,\"op\":\"unsubscribe\",\"channel\":\"b\"}");
+    fake_client_hears(&ann, "{\"ref\":4,\"ok\":true,\"channel\":\"b\"}");
+    fake_client_hears(&ann, "{\"ref\":5,\"ok\":true,\"channel\":\"b\"}");
+}
+
 static void session_may_go_before_its_publish_is_answered(void **state) {
     (void)state;
     say("{\"ref\":1,\"op\":\"publish\",\"channel\":\"a\",\"data\":1}");
@@ -372,6 +396,7 @@ int main(void) {
         TEST(publish_is_answered_when_the_broker_has_answered),
         TEST(payload_has_a_maximum),
         TEST(publishes_have_a_rate),
+        TEST(commands_that_wait_for_the_broker_have_a_maximum),
         TEST(session_may_go_before_its_publish_is_answered),
         TEST(client_of_another_language_is_sent_away),
         TEST(strikes_in_one_frame_end_it_there),
