@@ -19,6 +19,8 @@ static void count_in(struct outbox *outbox, const struct outbox_entry *entry, ui
     if (entry->wire->queued++ == 0)
         *held_bytes += entry->wire->len;
     outbox->bytes += entry->wire->len;
+    outbox->replay_bytes += entry->is_replay ? entry->wire->len : 0;
+    outbox->replays += entry->is_replay;
     outbox->messages += entry->is_message;
 }
 
@@ -26,6 +28,8 @@ static void count_out(struct outbox *outbox, const struct outbox_entry *entry, u
     if (--entry->wire->queued == 0)
         *held_bytes -= entry->wire->len;
     outbox->bytes -= entry->wire->len;
+    outbox->replay_bytes -= entry->is_replay ? entry->wire->len : 0;
+    outbox->replays -= entry->is_replay;
     outbox->messages -= entry->is_message;
 }
 

@@ -20,6 +20,7 @@ struct outbox_entry {
     struct subscription *subscription; /* Whose channel it is about; NULL for other replies and events. */
     struct position position;          /* Where it takes the subscription; epoch 0: nowhere. */
     bool is_message;
+    bool is_replay; /* The client missed it before, so it is not held against it now. */
 };
 
 struct outbox {
@@ -28,7 +29,9 @@ struct outbox {
     uint32_t count;
     uint32_t capacity; /* A power of two. */
     uint32_t messages; /* Entries that are messages. */
+    uint32_t replays;  /* Entries of a replay. */
     size_t bytes;
+    size_t replay_bytes;          /* Of these. */
     struct outbox_entry first[4]; /* What most ever need. */
 };
 

@@ -23,8 +23,8 @@ static inline uint64_t *session_held_bytes(struct session *session) {
 /* Replies and events are never dropped: a client that asks without reading the answers is too slow. */
 void session_reply(struct session *session, const struct event *event);
 
-/* Queues a message whatever the session's own limits say. */
-void session_push_message(struct subscription *subscription, struct message *message);
+/* Queues a message that the client missed, whatever the session's own limits say. */
+void session_replay_message(struct subscription *subscription, struct message *message);
 
 /* Takes note of what the transport said to a write. */
 void session_after_write(struct session *session, enum write_result result);

@@ -52,8 +52,8 @@ static bool outbox_has_room(struct session *session, const struct wire *wire) {
     if ((session->is_congested || is_waiting(session)) &&
         *session_held_bytes(session) + new_bytes > limits->outbox_total_bytes)
         return false;
-    return outbox == NULL ||
-           (outbox->bytes + wire->len <= limits->outbox_bytes && outbox->count < limits->outbox_messages);
+    return outbox == NULL || (outbox->bytes - outbox->replay_bytes + wire->len <= limits->outbox_bytes &&
+                              outbox->count - outbox->replays < limits->outbox_messages);
 }
 
 /* Who reads and only has much to take at once gets it before the end of the turn. */
@@ -130,14 +130,19 @@ static void owe_gap(struct subscription *subscription) {
         session_stage(subscription->session);
 }
 
-void session_push_message(struct subscription *subscription, struct message *message) {
+static void push_message(struct subscription *subscription, struct message *message, bool is_replay) {
     struct outbox_entry entry = {
         .wire = message_wire(message, subscription->session->transport->form),
         .subscription = subscription,
         .position = message->id,
         .is_message = true,
+        .is_replay = is_replay,
     };
     push(subscription->session, &entry);
+}
+
+void session_replay_message(struct subscription *subscription, struct message *message) {
+    push_message(subscription, message, true);
 }
 
 void session_queue_message(struct subscription *subscription, struct message *message) {
@@ -165,7 +170,7 @@ void session_queue_message(struct subscription *subscription, struct message *me
             return; /* There is nothing else to drop, so it is this one. */
     }
     if (session_is_open(session))
-        session_push_message(subscription, message);
+        push_message(subscription, message, false);
 }
 
 static void advance(struct subscription *subscription, const struct position *position) {

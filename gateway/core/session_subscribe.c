@@ -82,7 +82,7 @@ static void replay(struct subscription *subscription, uint32_t from) {
          * what the client does not take at once. */
         if (message->kind != ENTRY_MESSAGE)
             continue;
-        session_push_message(subscription, message);
+        session_replay_message(subscription, message);
         if (*session_held_bytes(session) <= total_bytes_max)
             continue;
         if (!session->is_congested)
