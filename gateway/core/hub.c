@@ -233,6 +233,9 @@ static void on_entry(void *context, struct bytes name, const struct entry *entry
     }
     if (channel == NULL || (channel->subscriber_count == 0 && channel->history == NULL))
         return;
+    /* Of a subscription that was given up and is asked for again: what comes in between the two does not. */
+    if (!channel_has_history(channel) && !channel->is_subscribed)
+        return;
     if (is_too_large(hub, entry)) {
         /* Its place in the order becomes a gap: nobody gets it, and everybody knows. */
         hub->options.metrics->drops[DROP_TOO_LARGE]++;
