@@ -14,9 +14,6 @@
 #include "gateway/core/session.h"
 
 enum {
-    /* Writes after which a pass yields: about 10 ms of sends, so that accepts, pings and Redis get their turn
-     * while a message goes to a hundred thousand subscribers. */
-    PASS_WRITES_MAX = 2048,
     /* Messages and bytes of one batch. Joining 64 small frames leaves 2 % of the cost of a send to each; more
      * only makes the copy larger that a congested socket has to hold. */
     BATCH_MESSAGES_MAX = 256,
@@ -37,8 +34,24 @@ static struct message *take_pending(struct channel *channel) {
 /* What leaves pending is what clients that come back can be given. */
 static void remember(struct channel *channel, struct message *message) {
     uint32_t size = channel_has_history(channel) ? channel->options->history_size : LOCAL_HISTORY_SIZE;
-    if (channel->history != NULL && (message->has_id || !channel_has_history(channel)))
+    if (channel->history == NULL)
+        return;
+    if (message->has_id || !channel_has_history(channel))
         history_append(channel->history, message, size);
+    else if (message->kind == ENTRY_GAP && message->id.epoch != 0)
+        history_reset(channel->history, &message->id); /* A hole that this node has found. */
+}
+
+/* Of one change of epochs a subscriber is told once: a node may find out by itself, and from the stream's mark,
+ * which then stands within the epoch. */
+static void serve_mark(struct subscription *subscription, const struct message *mark) {
+    bool is_sequel = mark->has_id && !mark->has_previous;
+    if (mark->kind == ENTRY_BOUNDARY) {
+        subscription->is_gap_told = false;
+    } else if (!subscription->is_waiting && !(is_sequel && subscription->is_gap_told)) {
+        session_send_gap(subscription, mark->id.epoch ? &mark->id : NULL);
+        subscription->is_gap_told = channel_has_history(subscription->channel);
+    }
 }
 
 /* Marks stand between messages: what came before one has been delivered when it is served. */
@@ -46,11 +59,10 @@ static void serve_marks(struct channel *channel) {
     while (channel->pending_first != NULL && channel->pending_first->kind != ENTRY_MESSAGE) {
         struct message *mark = take_pending(channel);
         remember(channel, mark);
-        if (mark->kind == ENTRY_GAP) {
+        if (mark->kind == ENTRY_GAP)
             channel->hub->options.metrics->gaps++;
-            for (uint32_t i = 0; i < channel->subscriber_count; i++)
-                session_send_gap(channel->subscribers[i], mark->id.epoch ? &mark->id : NULL);
-        }
+        for (uint32_t i = 0; i < channel->subscriber_count; i++)
+            serve_mark(channel->subscribers[i], mark);
         message_unref(mark);
     }
 }
@@ -126,7 +138,7 @@ static void deliver_gathered(struct session *session) {
     buf_clear(scratch);
     for (struct subscription *each = session->subscriptions; each != NULL; each = each->next) {
         struct batch *batch = each->channel->batch;
-        if (batch == NULL)
+        if (batch == NULL || each->is_waiting)
             continue;
         if (scratch->len > BATCH_BYTES_MAX) {
             session_write(session, buf_bytes(scratch), count);
@@ -197,7 +209,7 @@ static void finish_pass(struct hub *hub) {
 
 static void serve_subscriber(struct hub *hub, struct subscription *subscription, struct batch *batch) {
     struct session *session = subscription->session;
-    if (!session_is_open(session))
+    if (!session_is_open(session) || subscription->is_waiting)
         return;
     if (!hub->pass_is_gathering || session->pass_channels == 1) {
         deliver(subscription, batch);
@@ -237,8 +249,19 @@ static void hold_broker(struct hub *hub, bool is_held) {
     hub->broker->ops->hold(hub->broker, is_held);
 }
 
+void channel_flush(struct channel *channel) {
+    struct hub *hub = channel->hub;
+    hub_finish_pass(hub);
+    while (channel->pending_first != NULL) {
+        if (list_is_empty(&channel->dirty))
+            list_push_back(&hub->dirty, &channel->dirty);
+        start_pass(hub);
+        hub_finish_pass(hub);
+    }
+}
+
 bool hub_end_turn(struct hub *hub) {
-    uint32_t writes = PASS_WRITES_MAX;
+    uint32_t writes = hub->options.pass_writes_max;
     hub->broker->ops->flush(hub->broker);
     while (!list_is_empty(&hub->staged))
         session_flush(session_of_staged(hub->staged.next));

@@ -48,18 +48,13 @@ static void grow(struct history *history) {
 /* The first entry of a stream's first epoch continues nothing that was ever issued. It gets a place before it all
  * the same, for clients who have been told where they are and no message yet. */
 static void set_base(struct history *history, const struct message *first) {
-    if (first->has_previous)
-        history->base = first->previous;
-    else if (first->id.offset > 0)
-        history->base = (struct position){first->id.epoch, first->id.offset - 1};
-    else
-        history->base = (struct position){first->id.epoch - 1, UINT64_MAX};
+    history->base = first->has_previous ? first->previous : position_before(&first->id);
 }
 
 void history_append(struct history *history, struct message *message, uint32_t count_max) {
     if (history->has_head && splice_check(&history->head, message) != SPLICE_NEXT)
         history_finish(history);
-    if (history->count == 0 && !history->has_head)
+    if (!history->has_head)
         set_base(history, message);
     if (history->count == history->capacity)
         grow(history);

@@ -18,7 +18,7 @@ struct history {
     uint32_t count;
     uint32_t capacity;
     size_t bytes;
-    bool has_head; /* False: nothing is known of the channel yet. */
+    bool has_head; /* False: nothing is known of the channel yet, and the rest means nothing. */
     struct position head;
     struct position base; /* What the first entry continues. */
     bool has_gap;

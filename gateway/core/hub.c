@@ -10,9 +10,15 @@
 #include "gateway/core/recovery.h"
 #include "gateway/core/session.h"
 
+/* Writes after which a pass yields: about 10 ms of sends, so that accepts, pings and Redis get their turn while a
+ * message goes to a hundred thousand subscribers. */
+enum { PASS_WRITES_MAX = 2048 };
+
 struct hub *hub_create(const struct hub_options *options) {
     struct hub *hub = xcalloc(1, sizeof *hub);
     hub->options = *options;
+    if (hub->options.pass_writes_max == 0)
+        hub->options.pass_writes_max = PASS_WRITES_MAX;
     list_init(&hub->sessions);
     list_init(&hub->staged);
     list_init(&hub->closing);
@@ -243,6 +249,8 @@ static void on_entry(void *context, struct bytes name, const struct entry *entry
                  BYTES_FMT(name), entry->payload.len);
         cut = *entry;
         cut.kind = ENTRY_GAP;
+        cut.has_previous = cut.has_id;
+        cut.previous = position_before(&cut.id);
         cut.payload = BYTES_LITERAL("");
         entry = &cut;
     }
@@ -257,13 +265,31 @@ static void on_entry(void *context, struct bytes name, const struct entry *entry
     }
 }
 
+bool pending_is_ahead(const struct pending_reply *reply, const struct channel *channel) {
+    return reply->start.kind == START_SINCE && channel_has_history(channel) && channel->has_seen &&
+           position_compare(&reply->start.since, &channel->seen) > 0;
+}
+
 void channel_answer_pending(struct channel *channel, enum error error) {
-    while (!list_is_empty(&channel->pending_replies)) {
-        struct pending_reply *reply =
-            list_entry(channel->pending_replies.next, struct pending_reply, in_channel);
+    struct list replies;
+    bool must_read = false;
+    /* A pass under way must not bring what a reply's replay has brought. */
+    hub_finish_pass(channel->hub);
+    list_init(&replies);
+    list_splice_back(&replies, &channel->pending_replies);
+    while (!list_is_empty(&replies)) {
+        struct pending_reply *reply = list_entry(replies.next, struct pending_reply, in_channel);
         list_unlink(&reply->in_channel);
-        session_subscribe_done(reply, channel, error);
+        /* The read that has just ended may have begun before the client saw what it has seen. */
+        if (error == ERR_OK && pending_is_ahead(reply, channel) && ++reply->reads < 2) {
+            list_push_back(&channel->pending_replies, &reply->in_channel);
+            must_read = true;
+        } else {
+            session_subscribe_done(reply, channel, error);
+        }
     }
+    if (must_read)
+        recovery_start(channel);
 }
 
 static void on_subscribed(void *context, struct bytes name) {
@@ -312,8 +338,7 @@ static void change_history(struct channel *channel) {
     channel->has_seen = !channel_has_history(channel);
     if (channel->has_seen) {
         channel->seen = (struct position){.epoch = ++hub->last_local_epoch};
-        free(channel->history);
-        channel->history = NULL;
+        history_reset(channel->history, &channel->seen);
         channel_answer_pending(channel, ERR_OK);
     } else if (channel->is_subscribed) {
         recovery_start(channel);

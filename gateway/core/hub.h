@@ -24,10 +24,11 @@ struct session;
 struct subscription {
     struct session *session;
     struct channel *channel;
-    struct subscription *next;  /* In the session. */
-    uint32_t index;             /* Its place in the channel's array. */
-    bool gap_owed;              /* Messages were dropped; the session has not been told yet. */
-    bool is_waiting;            /* For the broker: where it begins is not known yet. */
+    struct subscription *next; /* In the session. */
+    uint32_t index;            /* Its place in the channel's array. */
+    bool gap_owed;             /* Messages were dropped; the session has not been told yet. */
+    bool is_waiting;  /* For the broker: where it begins is not known yet, and nothing is delivered. */
+    bool is_gap_told; /* Since the channel's epoch began. */
     struct position position[]; /* What the session has taken; one if it keeps positions, else none. */
 };
 
@@ -39,6 +40,7 @@ struct pending_reply {
     bool has_ref;
     bool is_history; /* It asks for messages without a subscription. */
     bool is_waiting; /* For a channel; counted in the session. */
+    uint8_t reads;   /* Of the stream, that have ended since; one more if none was under way. */
     int64_t ref;
     struct start start;
 };
@@ -95,6 +97,7 @@ struct hub_options {
     uint64_t (*now_ms)(void *context);
     void *now_context;
     uint64_t (*wall_ms)(void); /* Milliseconds since 1970, to know what has expired. */
+    uint32_t pass_writes_max;  /* After which a pass yields; 0: what suits a worker. */
 };
 
 struct hub {
@@ -156,6 +159,13 @@ void channel_accept(struct channel *channel, struct message *message);
 /* Queues a mark that tells subscribers of a gap. `position`: where they are after it; NULL: not known. */
 void channel_accept_gap(struct channel *channel, const struct position *position);
 void channel_answer_pending(struct channel *channel, enum error error);
+
+/* Whether the client has seen entries that this node has not: another node is ahead of us, or they are gone. The
+ * stream has to be read to know. */
+bool pending_is_ahead(const struct pending_reply *reply, const struct channel *channel);
+
+/* Delivers what waits for the end of the turn, or for its batch. */
+void channel_flush(struct channel *channel);
 
 /* Counts, and hands over to the broker. */
 void hub_publish(struct hub *hub, const struct publish_request *request, publish_done *on_done, void *arg);

@@ -33,6 +33,12 @@ int position_compare(const struct position *a, const struct position *b) {
     return 0;
 }
 
+struct position position_before(const struct position *position) {
+    if (position->offset > 0)
+        return (struct position){position->epoch, position->offset - 1};
+    return (struct position){position->epoch - 1, UINT64_MAX};
+}
+
 bool position_follows(const struct position *after, const struct position *before) {
     return after->epoch == before->epoch && after->offset == before->offset + 1;
 }

@@ -22,6 +22,10 @@ void position_append(const struct position *position, struct buf *out);
 /* Negative, zero or positive, as the first is before, at or after the second. */
 int position_compare(const struct position *a, const struct position *b);
 
+/* The place just before an entry. Before the first of an epoch that is one that no entry has: after all of the
+ * epochs before. */
+struct position position_before(const struct position *position);
+
 /* Whether `after` is the offset that follows `before` in the same epoch. */
 bool position_follows(const struct position *after, const struct position *before);
 

@@ -58,12 +58,18 @@ static void accept_next(struct channel *channel, struct message *message) {
     channel_accept(channel, message);
 }
 
-/* Something between what was seen and `message` is lost for good. */
+/* Something between what was seen and `message` is lost for good. Subscribers are told the place that it goes on
+ * from, since clients who have seen that much have missed nothing. Where we have seen more than a boundary goes on
+ * from, its own place is the one: that epoch has lost what we have seen. */
 static void accept_after_gap(struct channel *channel, struct message *message) {
-    struct position before = message->id;
-    before.offset--;
-    channel_accept_gap(channel, message->id.offset > 0 ? &before : NULL);
+    struct position before = message->has_previous ? message->previous : position_before(&message->id);
+    bool is_lost = channel->has_seen && position_compare(&before, &channel->seen) < 0;
+    bool is_mark = message->kind == ENTRY_GAP; /* Tells by itself. */
+    if (!is_mark && !is_lost)
+        channel_accept_gap(channel, &before);
     accept_next(channel, message);
+    if (!is_mark && is_lost)
+        channel_accept_gap(channel, &channel->seen);
 }
 
 /* An entry that the stream holds, in order; returns false when there is a hole before it. */

@@ -80,6 +80,9 @@ static void replay(struct subscription *subscription, uint32_t from) {
         struct message *message = history_at(history, i);
         /* What a client missed does not make it a slow one: only the node's memory is a limit here, and for
          * what the client does not take at once. */
+        if (message->kind == ENTRY_GAP && i > from)
+            session_send_gap(subscription,
+                             &message->id); /* Only who asked for the last few gets across one. */
         if (message->kind != ENTRY_MESSAGE)
             continue;
         session_replay_message(subscription, message);
@@ -96,9 +99,7 @@ static void replay(struct subscription *subscription, uint32_t from) {
 static struct position place_before(const struct history *history, int64_t index) {
     if (index == history->count)
         return history->head;
-    if (index > 0)
-        return history_at(history, (uint32_t)index - 1)->id;
-    return history->base;
+    return index > 0 ? history_at(history, (uint32_t)index - 1)->id : history->base;
 }
 
 /* Where the session begins is known for all its channels: it may be told, and sent what waited for that. */
@@ -131,12 +132,11 @@ void session_release(struct session *session) {
 /* For sessions that are told nothing but messages and gaps. */
 static void begin_silently(struct subscription *subscription, const struct start *start, int64_t from) {
     const struct history *history = subscription->channel->history;
-    if (from >= 0) {
-        subscription->position[0] = start->kind == START_SINCE ? start->since : place_before(history, from);
-    } else {
-        subscription->position[0] = history->head;
+    /* Who cannot go on from where it was is there until it is told: a cursor that came before the gap would let
+     * it come back as if there were none. */
+    subscription->position[0] = start->kind == START_SINCE ? start->since : place_before(history, from);
+    if (from < 0)
         session_send_gap(subscription, &history->head);
-    }
     open_when_ready(subscription->session);
 }
 
@@ -194,9 +194,17 @@ static void reply_history(const struct pending_reply *reply, struct channel *cha
     buf_finish(&messages);
 }
 
+/* The client has seen what is about to be delivered to the others: it is to begin after that. */
+static void catch_up(const struct pending_reply *reply, struct channel *channel) {
+    if (reply->start.kind == START_SINCE && channel_has_history(channel) &&
+        position_compare(&reply->start.since, &channel->history->head) > 0)
+        channel_flush(channel);
+}
+
 static void begin(struct pending_reply *reply, struct channel *channel) {
     struct session *session = reply->session;
     struct subscription *subscription = session_find_subscription(session, channel);
+    catch_up(reply, channel);
     expire(channel);
     int64_t from = find_start(channel, &reply->start);
     if (!session->keeps_positions && !channel_has_history(channel))
@@ -261,14 +269,19 @@ void session_subscribe_done(struct pending_reply *reply, struct channel *channel
 static void wait_for_channel(struct session *session, const struct command *command,
                              struct channel *channel) {
     struct pending_reply *reply = session_pend(session, command);
-    if (channel_is_ready(channel)) {
+    bool is_ready = channel_is_ready(channel);
+    if (is_ready && !pending_is_ahead(reply, channel)) {
         session_subscribe_done(reply, channel, ERR_OK);
-    } else {
-        reply->is_waiting = true;
-        session->waiting_commands++;
-        list_push_back(&channel->pending_replies, &reply->in_channel);
-        recovery_retry(channel);
+        return;
     }
+    reply->is_waiting = true;
+    session->waiting_commands++;
+    list_push_back(&channel->pending_replies, &reply->in_channel);
+    reply->reads = channel->recovery == NULL;
+    if (is_ready)
+        recovery_start(channel);
+    else
+        recovery_retry(channel);
 }
 
 void session_subscribe(struct session *session, const struct command *command) {

@@ -115,8 +115,7 @@ static void client_that_comes_back_gets_what_it_missed(void **state) {
     static const struct {
         const char *since;
         int first; /* 0: recovered, and nothing to replay; -1: not recovered. */
-    } rows[] = {{"7-0", 1},  {"7-1", 2},  {"7-2", 3},  {"7-3", 0},
-                {"7-4", -1}, {"6-2", -1}, {"8-1", -1}, {"7-18446744073709551615", -1}};
+    } rows[] = {{"7-0", 1}, {"7-1", 2}, {"7-2", 3}, {"7-3", 0}, {"6-2", -1}};
     begin_with_three();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct fake_client carl;
@@ -134,6 +133,54 @@ static void client_that_comes_back_gets_what_it_missed(void **state) {
         fake_client_hears_nothing(&carl);
         fake_client_finish(&carl);
     }
+}
+
+/* Another node was faster, or what the client saw is gone: only the stream knows. */
+static void client_that_is_ahead_of_the_node_is_answered_after_a_read(void **state) {
+    (void)state;
+    static const char *const positions[] = {"7-4", "8-1", "7-18446744073709551615"};
+    begin_with_three();
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"%s\"}",
+                 positions[i]);
+        say(&bob, text);
+        fake_client_hears_nothing(&bob);
+        assert_int_equal(node->broker.syncs.count, 1);
+        answer_with(NULL, 0, (struct position){EPOCH, 3});
+        fake_client_hears(&bob,
+                          "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"recovered\":false}");
+        say(&bob, "{\"op\":\"unsubscribe\",\"channel\":\"kept:a\"}");
+        fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\"}");
+    }
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-4\"}");
+    answer_range(4, 5);
+    hears_message(&ann, 4);
+    hears_message(&ann, 5);
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\",\"recovered\":true}");
+    hears_message(&bob, 5);
+    fake_client_hears_nothing(&ann);
+    fake_client_hears_nothing(&bob);
+    assert_int_equal(node->metrics.gaps, 0);
+}
+
+static void read_under_way_may_be_older_than_what_the_client_has_seen(void **state) {
+    (void)state;
+    begin_with_three();
+    bring(5);
+    fake_node_turn(node);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-6\"}");
+    answer_range(4, 5);
+    hears_message(&ann, 4);
+    hears_message(&ann, 5);
+    fake_client_hears_nothing(&bob);
+    assert_int_equal(node->broker.syncs.count, 1);
+    answer_range(6, 7);
+    hears_message(&ann, 6);
+    hears_message(&ann, 7);
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-7\",\"recovered\":true}");
+    hears_message(&bob, 7);
+    fake_client_hears_nothing(&bob);
 }
 
 static void ring_holds_as_many_as_the_namespace_says(void **state) {
@@ -311,6 +358,9 @@ static void stream_that_went_on_and_expired_is_a_gap(void **state) {
     fake_node_turn(node);
     answer_with(NULL, 0, (struct position){EPOCH, 8});
     fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-8\"}");
+    /* Nor may anybody go on from before it. */
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-3\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-8\",\"recovered\":false}");
     bring(9);
     fake_node_turn(node);
     hears_message(&ann, 9);
@@ -339,6 +389,66 @@ static void new_epoch_that_continues_the_old_one_costs_nothing(void **state) {
     fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"8-1\",\"recovered\":true}");
     hears_message(&bob, 3);
     fake_client_hears(&bob, "{\"channel\":\"kept:a\",\"id\":\"8-1\",\"data\":1}");
+    fake_client_hears_nothing(&bob);
+}
+
+/* Redis came back from an older state, somebody published, and then this node's read proved the loss. */
+static void loss_that_the_node_finds_itself_is_told_once(void **state) {
+    (void)state;
+    struct entry entries[] = {
+        {.kind = ENTRY_BOUNDARY, .id = {8, 0}, .has_previous = true, .previous = {EPOCH, 2}},
+        message_at(1),
+        {.kind = ENTRY_GAP, .id = {8, 2}},
+    };
+    for (int i = 0; i < 3; i++) {
+        entries[i].has_id = true;
+        entries[i].id.epoch = 8;
+        entries[i].published_ms = fake_node_wall_ms();
+    }
+    begin_with_three();
+    fake_broker_lose_link(&node->broker);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    answer_with(entries, 3, (struct position){8, 2});
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"8-0\"}");
+    fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"id\":\"8-1\",\"data\":1}");
+    fake_client_hears_nothing(&ann);
+    /* Who was not here then has not been told. */
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"8-1\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"8-2\",\"recovered\":false}");
+}
+
+/* The node is behind, and the stream has let go of what it misses; a client from another node is not. */
+static void hole_before_a_boundary_is_none_for_who_has_seen_what_is_before_it(void **state) {
+    (void)state;
+    struct entry boundary = {
+        .kind = ENTRY_BOUNDARY,
+        .has_id = true,
+        .id = {8, 0},
+        .has_previous = true,
+        .previous = {EPOCH, 9},
+        .published_ms = fake_node_wall_ms(),
+    };
+    begin_with_three();
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-9\"}");
+    answer_with(&boundary, 1, (struct position){8, 0});
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-9\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"8-0\",\"recovered\":true}");
+}
+
+static void last_few_messages_tell_of_the_gap_among_them(void **state) {
+    (void)state;
+    struct entry mark = {
+        .kind = ENTRY_GAP, .has_id = true, .id = {EPOCH, 4}, .published_ms = fake_node_wall_ms()};
+    begin_with_three();
+    fake_broker_bring_entry(&node->broker, "kept:a", &mark);
+    bring(5);
+    fake_node_turn(node);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":2}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\"}");
+    hears_message(&bob, 3);
+    fake_client_hears(&bob, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-4\"}");
+    hears_message(&bob, 5);
     fake_client_hears_nothing(&bob);
 }
 
@@ -605,6 +715,11 @@ int main(void) {
         TEST(subscribe_is_answered_when_the_stream_has_been_read),
         TEST(second_subscriber_is_served_from_memory),
         TEST(client_that_comes_back_gets_what_it_missed),
+        TEST(client_that_is_ahead_of_the_node_is_answered_after_a_read),
+        TEST(read_under_way_may_be_older_than_what_the_client_has_seen),
+        TEST(loss_that_the_node_finds_itself_is_told_once),
+        TEST(hole_before_a_boundary_is_none_for_who_has_seen_what_is_before_it),
+        TEST(last_few_messages_tell_of_the_gap_among_them),
         TEST(ring_holds_as_many_as_the_namespace_says),
         TEST(old_messages_are_not_replayed),
         TEST(replay_comes_before_what_is_live),
