@@ -45,7 +45,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
 }
 
 static void watch(struct redis_commands *commands, int events) {
-    if (events == commands->watched)
+    if (events == commands->watched || commands->poll == NULL)
         return;
     commands->watched = events;
     if (events == 0)
@@ -74,10 +74,16 @@ static void del_write(void *data) {
     watch(commands, commands->watched & ~UV_WRITABLE);
 }
 
-/* Called once, when hiredis is about to close the socket and to free its context. */
+static void on_poll_closed(uv_handle_t *handle) {
+    free(handle);
+}
+
+/* Called once, when hiredis is about to close the socket and to free its context. The handle goes now: closed
+ * later, it would take the descriptor's next owner, a client perhaps, off the loop. */
 static void cleanup(void *data) {
     struct redis_commands *commands = data;
-    watch(commands, 0);
+    uv_close((uv_handle_t *)commands->poll, on_poll_closed);
+    commands->poll = NULL;
     commands->redis = NULL;
 }
 
@@ -193,16 +199,11 @@ struct redis_commands *redis_commands_create(const struct redis_commands_options
     return commands;
 }
 
-static void on_poll_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 void redis_commands_destroy(struct redis_commands *commands) {
     if (commands == NULL)
         return;
     commands->is_lost = true;
     if (commands->redis != NULL)
         redisAsyncFree(commands->redis);
-    uv_close((uv_handle_t *)commands->poll, on_poll_closed);
     free(commands);
 }

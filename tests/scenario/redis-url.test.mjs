@@ -52,6 +52,22 @@ test('Redis is not there at the start, and comes later', async (t) => {
     await messagesFlow(t, gateway, redis);
 });
 
+test('while Redis is looked for in vain, clients come and go and are served', async (t) => {
+    const gateway = await startUnready(t, { redis: `redis://127.0.0.1:${await freePort()}/0`, workers: 1 });
+    await gateway.process.saw(/no link, will keep trying/);
+    // A descriptor that one attempt gives back is the next client's; the attempt must not touch it any more.
+    const end = Date.now() + 3000;
+    const guest = async () => {
+        while (Date.now() < end) {
+            const client = await NativeClient.open(gateway);
+            await client.subscribe('room:1');
+            assert.ok((await client.request({ op: 'ping' })).ok);
+            await client.end();
+        }
+    };
+    await Promise.all(Array.from({ length: 20 }, guest));
+});
+
 test('a wrong password is told in the log and at readyz', async (t) => {
     const redis = await Redis.start(t, { password: 'right' });
     const gateway = await startUnready(t, { redis: `redis://:wrong@127.0.0.1:${redis.port}/0`, workers: 1 });
