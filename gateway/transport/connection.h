@@ -34,6 +34,7 @@ struct connection {
     bool is_counted;     /* `from` is in the book. */
     bool is_stream;      /* A response without end, instead of requests. */
     bool is_chunked;
+    bool is_parked;       /* Nothing is read: a request is being answered. */
     bool awaits_writable; /* A stream, whose socket has not taken all of it. */
     bool is_closing;      /* By our side: what is still to be sent is on its way. */
 };

@@ -6,6 +6,7 @@
 #include "common/xalloc.h"
 #include "gateway/transport/connection.h"
 #include "gateway/transport/forwarded.h"
+#include "gateway/transport/lws_version.h"
 
 enum {
     PATH_BYTES_MAX = 1024,
@@ -242,14 +243,23 @@ static void exchange_free(struct exchange *exchange) {
 /* libwebsockets reads nothing while a request is being answered, and would be told again and again that it
  * could. So it is not asked, and that the client leaves is noticed otherwise. */
 static void park(struct connection *connection) {
+    connection->is_parked = true;
     lws_set_timeout(connection->wsi, NO_PENDING_TIMEOUT, 0);
     lws_rx_flow_control(connection->wsi, 0);
     hangup_watch_add(connection->server->hangups, lws_get_socket_fd(connection->wsi), connection);
 }
 
-static void unpark(struct connection *connection) {
-    hangup_watch_remove(connection->server->hangups, lws_get_socket_fd(connection->wsi));
+static void resume(struct connection *connection) {
+    if (!connection->is_parked)
+        return;
+    connection->is_parked = false;
     lws_rx_flow_control(connection->wsi, 1);
+}
+
+/* The answer is out, as far as we are concerned. */
+static void resume_after_answer(struct connection *connection) {
+    if (!lws_partial_buffered(connection->wsi))
+        resume(connection);
 }
 
 static void answered(struct exchange *exchange) {
@@ -257,7 +267,10 @@ static void answered(struct exchange *exchange) {
     exchange->on_gone = NULL;
     if (exchange->is_in_handler)
         return;
-    unpark(exchange->request.connection);
+    struct connection *connection = exchange->request.connection;
+    hangup_watch_remove(connection->server->hangups, lws_get_socket_fd(connection->wsi));
+    if (!LWS_READS_WHILE_ANSWERING)
+        resume(connection);
     lws_callback_on_writable(exchange->request.connection->wsi);
 }
 
@@ -294,6 +307,7 @@ static int send_answer(struct exchange *exchange) {
         exchange_free(exchange);
         if (sent < 0 || (sent > 0 && lws_http_transaction_completed(wsi)))
             return -1;
+        resume_after_answer(connection);
         return 0;
     }
     size_t len = exchange->response.len;
@@ -305,7 +319,10 @@ static int send_answer(struct exchange *exchange) {
     connection_set_deadline(connection, KEEPALIVE_SECONDS);
     if (written < (int)len || (must_close && !lws_partial_buffered(wsi)))
         return -1;
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
+    if (lws_http_transaction_completed(wsi))
+        return -1;
+    resume_after_answer(connection);
+    return 0;
 }
 
 static void refuse_method(struct exchange *exchange) {
@@ -456,7 +473,10 @@ int http_on_writable(struct connection *connection) {
             session_on_writable(connection->session);
         return 0;
     }
-    return exchange != NULL && exchange->is_answered ? send_answer(exchange) : 0;
+    if (exchange != NULL)
+        return exchange->is_answered ? send_answer(exchange) : 0;
+    resume_after_answer(connection);
+    return 0;
 }
 
 int http_on_file_sent(struct connection *connection) {

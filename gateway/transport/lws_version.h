@@ -1,0 +1,15 @@
+/* What differs between the versions of libwebsockets that we build with: 4.1.6 (Debian 12) and 4.3.5 (Debian 13). */
+#ifndef TRANSPORT_LWS_VERSION_H
+#define TRANSPORT_LWS_VERSION_H
+
+#include <libwebsockets.h>
+
+/* Its number is defined without parentheses. */
+#define LWS_IS_4_2 ((LWS_LIBRARY_VERSION_NUMBER) >= 4002000)
+
+/* Whether it reads from a connection in the middle of a transaction when it may (ops-h1.c,
+ * LRS_DOING_TRANSACTION), and then loses the request that was waiting. Where it does not, reading has to be on
+ * before the transaction ends, or it spins. */
+enum { LWS_READS_WHILE_ANSWERING = LWS_IS_4_2 };
+
+#endif
