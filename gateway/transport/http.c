@@ -38,6 +38,7 @@ struct exchange {
 
 static bool copy_header(struct lws *wsi, enum lws_token_indexes token, struct buf *out) {
     int len = lws_hdr_total_length(wsi, token);
+    out->overflow = out->overflow || len > HEADER_VALUE_BYTES_MAX; /* Too long is not the same as absent. */
     if (len <= 0 || len > HEADER_VALUE_BYTES_MAX)
         return false;
     char *room = buf_reserve(out, (size_t)len + 1);
@@ -414,7 +415,9 @@ int http_on_request(struct connection *connection) {
     struct buf length;
     uint64_t bytes = 0;
     buf_init(&length, HEADER_VALUE_BYTES_MAX + 1);
-    bool is_known = copy_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, &length) &&
+    /* Who sends it in pieces as well may mean another end than we do. */
+    bool is_known = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) == 0 &&
+                    copy_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, &length) &&
                     text_parse_u64(buf_bytes(&length), &bytes);
     buf_finish(&length);
     if (!is_known) {

@@ -307,6 +307,24 @@ test('requests sent before the one before was answered hold up nobody', async ()
     raw.destroy();
 });
 
+test('a body whose end is not told by one Content-Length is answered with 411', async () => {
+    const ends = ['Transfer-Encoding: chunked', 'Content-Length: 3\r\nTransfer-Encoding: chunked', 'Content-Length: 3\r\nContent-Length: 5', 'Content-Length: -1', 'Content-Length: 9e9', 'Content-Length: 99999999999999999999', 'X: y'];
+    for (const end of ends) {
+        const raw = await RawSocket.connect(gateway.port);
+        raw.write(`POST /v1/publish?channel=chat:x HTTP/1.1\r\nHost: x\r\n${end}\r\n\r\n5\r\nhello\r\n0\r\n\r\n${get}`);
+        await raw.close();
+        assert.match(raw.text, /^HTTP\/1\.1 411 /, end);
+        assert.equal(raw.text.split('HTTP/1.1 ').length, 2, `what follows is no request: ${end}`);
+    }
+    await neighbourIsUnharmed();
+});
+
+test('an Origin that is too long to be one is not taken for none', async () => {
+    const origin = `https://${'a'.repeat(5000)}.example`;
+    const error = await NativeClient.open(gateway, { origin }).catch((error) => error);
+    assert.equal(error.status, 403);
+});
+
 const foreign = {
     'a TLS hello': Buffer.concat([Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]), randomBytes(501)]),
     'an SSH banner': 'SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n',
