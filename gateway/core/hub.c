@@ -225,14 +225,25 @@ void channel_accept_gap(struct channel *channel, const struct position *position
     channel_accept(channel, mark);
 }
 
-static bool is_too_large(struct hub *hub, const struct entry *entry) {
-    return entry->payload.len > hub->options.config->limits.message_bytes;
+struct message *channel_make_message(struct channel *channel, const struct entry *entry) {
+    struct hub *hub = channel->hub;
+    struct entry cut = *entry;
+    if (entry->payload.len > hub->options.config->limits.message_bytes) {
+        /* Its place in the order becomes a gap: nobody gets it, and everybody knows. */
+        hub->options.metrics->drops[DROP_TOO_LARGE]++;
+        log_warn("hub", "message larger than limits.message_bytes dropped channel=%.*s bytes=%zu",
+                 BYTES_FMT(channel_name(channel)), entry->payload.len);
+        cut.kind = ENTRY_GAP;
+        cut.has_previous = cut.has_id;
+        cut.previous = position_before(&cut.id);
+        cut.payload = BYTES_LITERAL("");
+    }
+    return message_create(channel_name(channel), &cut, clock_monotonic_ns());
 }
 
 static void on_entry(void *context, struct bytes name, const struct entry *entry) {
     struct hub *hub = context;
     struct channel *channel = hub_find_channel(hub, name);
-    struct entry cut;
     if (entry->kind == ENTRY_MESSAGE) {
         hub->options.metrics->messages_in++;
         hub->options.metrics->bytes_messages_in += entry->payload.len;
@@ -242,19 +253,7 @@ static void on_entry(void *context, struct bytes name, const struct entry *entry
     /* Of a subscription that was given up and is asked for again: what comes in between the two does not. */
     if (!channel_has_history(channel) && !channel->is_subscribed)
         return;
-    if (is_too_large(hub, entry)) {
-        /* Its place in the order becomes a gap: nobody gets it, and everybody knows. */
-        hub->options.metrics->drops[DROP_TOO_LARGE]++;
-        log_warn("hub", "message larger than limits.message_bytes dropped channel=%.*s bytes=%zu",
-                 BYTES_FMT(name), entry->payload.len);
-        cut = *entry;
-        cut.kind = ENTRY_GAP;
-        cut.has_previous = cut.has_id;
-        cut.previous = position_before(&cut.id);
-        cut.payload = BYTES_LITERAL("");
-        entry = &cut;
-    }
-    struct message *message = message_create(name, entry, clock_monotonic_ns());
+    struct message *message = channel_make_message(channel, entry);
     if (channel_has_history(channel)) {
         recovery_on_entry(channel, message);
     } else {

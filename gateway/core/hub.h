@@ -154,6 +154,10 @@ void channel_keep_history(struct channel *channel);
 /* Whether it is known where a subscription begins. */
 bool channel_is_ready(const struct channel *channel);
 
+/* For recovery.c: what the broker has, live or in the stream, as a message; a gap mark in the place of one that is
+ * larger than limits.message_bytes. */
+struct message *channel_make_message(struct channel *channel, const struct entry *entry);
+
 /* For recovery.c: takes over the reference to a message or mark that is the next one, or a mark of ours. */
 void channel_accept(struct channel *channel, struct message *message);
 /* Queues a mark that tells subscribers of a gap. `position`: where they are after it; NULL: not known. */

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/xalloc.h"
 #include "gateway/core/history.h"
 
@@ -74,7 +73,7 @@ static void accept_after_gap(struct channel *channel, struct message *message) {
 
 /* An entry that the stream holds, in order; returns false when there is a hole before it. */
 static void take_from_stream(struct channel *channel, const struct entry *entry) {
-    struct message *message = message_create(channel_name(channel), entry, clock_monotonic_ns());
+    struct message *message = channel_make_message(channel, entry);
     if (!channel->has_seen) {
         accept_next(channel, message);
         return;
@@ -106,8 +105,7 @@ static void tell_who_was_there(struct channel *channel) {
 /* The first read of a channel: nobody has it yet, so the ring is filled without a delivery. */
 static void fill(struct channel *channel, const struct sync_result *result) {
     for (size_t i = 0; i < result->count; i++) {
-        struct message *message =
-            message_create(channel_name(channel), &result->entries[i], clock_monotonic_ns());
+        struct message *message = channel_make_message(channel, &result->entries[i]);
         history_append(channel->history, message, channel->options->history_size);
         message_unref(message);
     }

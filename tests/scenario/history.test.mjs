@@ -7,6 +7,7 @@ import { wholeFile } from '../lib/file.mjs';
 import { Gateway } from '../lib/gateway.mjs';
 import { NativeClient } from '../lib/native.mjs';
 import { Redis } from '../lib/redis.mjs';
+import { Resp } from '../lib/resp.mjs';
 import { Stream, poll, publish } from '../lib/subscribe.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -127,4 +128,27 @@ test('the same idempotency key gives the same id, and is delivered once', async 
     await fcall('chat:once', 'end');
     await client.message('chat:once', (data) => data === 'end');
     assert.deepEqual(client.messages('chat:once'), ['pay', 'end']);
+});
+
+test('a message larger than limits.message_bytes is a gap for everybody, also for who comes later', async (t) => {
+    const client = await open(t, a);
+    await client.subscribe('chat:large');
+    const before = await fcall('chat:large', 'before');
+    const resp = await Resp.connect(t, redis.port);
+    const large = await resp.call('FCALL', 'fantail_publish', 1, 'chat:large', 'x'.repeat(70_000));
+    const after = await fcall('chat:large', 'after');
+    await client.message('chat:large', (data) => data === 'after');
+    const seen = [
+        { channel: 'chat:large', id: before, data: 'before' },
+        { event: 'gap', channel: 'chat:large', position: large },
+        { channel: 'chat:large', id: after, data: 'after' },
+    ];
+    assert.deepEqual(client.frames.slice(1), seen);
+    // On the node that was there, and on one that reads the stream now.
+    for (const node of [a, b]) {
+        assert.deepEqual((await poll(node, 'chat:large', { since: large, wait: 0 })).messages, seen.slice(2));
+        assert.deepEqual((await poll(node, 'chat:large', { last: 10, wait: 0 })).messages, seen);
+        const { messages, cursor } = await poll(node, 'chat:large', { since: before, wait: 0 });
+        assert.deepEqual([messages[0].event, cursor], ['gap', after]);
+    }
 });
