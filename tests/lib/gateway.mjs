@@ -1,7 +1,7 @@
 // The real gateway on free ports.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -137,6 +137,14 @@ export class Gateway {
         );
         if (samples.length === 0) throw new Error(`no metric ${name} ${labels.join(' ')}`);
         return samples.reduce((sum, [, value]) => sum + value, 0);
+    }
+
+    // CPU time that the first worker has spent, in milliseconds; the kernel counts in steps of ten.
+    async workerCpuMs() {
+        const children = await readFile(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8');
+        const stat = await readFile(`/proc/${children.trim().split(' ')[0]}/stat`, 'utf8');
+        const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        return (Number(fields[11]) + Number(fields[12])) * 10;
     }
 
     async finish() {

@@ -142,3 +142,21 @@ test('conflate: who does not read gets the latest', async (t) => {
     await until('the last one', () => stream.messages.at(-1)?.n === count - 1, { timeoutMs: 20_000 });
     assert.ok(stream.messages.length < count);
 });
+
+test('a stream that cannot take more costs no time, and goes on when it can', async (t) => {
+    const stream = await stuck(t, 'latest:idle');
+    const count = await fill('latest:idle', 'fantail_drops_total', 'reason="conflated"');
+    stream.response.socket.write('GET /behind HTTP/1.1\r\n\r\n'); // Nobody reads it.
+    const idle = async () => {
+        const before = await gateway.workerCpuMs();
+        const started = performance.now();
+        await until('a second of nothing', () => performance.now() - started > 1000, { everyMs: 200 });
+        const spent = (await gateway.workerCpuMs()) - before;
+        assert.ok(spent < 300, `${spent} ms of CPU time in a second of nothing`);
+    };
+    await idle();
+    stream.response.socket.resume();
+    stream.response.resume();
+    await until('the last one', () => stream.messages.at(-1)?.n === count - 1);
+    await idle();
+});
