@@ -54,8 +54,8 @@ export function startHaproxy(t, gateways, { rules = [], tunnelTimeout = '1h' } =
 }
 
 // An nginx as many are set up: it knows nothing of WebSockets, speaks HTTP/1.0 to the gateway, and holds back what is
-// smaller than its buffers.
-export function startBufferingNginx(t, gateway) {
+// smaller than its buffers; unless it is not stubborn, also when the gateway asks it not to.
+export function startBufferingNginx(t, gateway, { isStubborn = true } = {}) {
     const user = process.getuid() === 0 ? 'user root;' : '';
     return startServer(
         t,
@@ -72,7 +72,7 @@ http {
             proxy_pass http://127.0.0.1:${gateway.port};
             proxy_set_header Host $http_host;
             proxy_buffering on;
-            proxy_ignore_headers X-Accel-Buffering;
+            ${isStubborn ? 'proxy_ignore_headers X-Accel-Buffering;' : ''}
         }
     }
 }

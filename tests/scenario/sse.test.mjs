@@ -7,9 +7,10 @@ import { EventSource } from 'eventsource';
 
 import { wholeFile } from '../lib/file.mjs';
 import { Gateway } from '../lib/gateway.mjs';
+import { startBufferingNginx, startHaproxy } from '../lib/proxies.mjs';
 import { RawHttp } from '../lib/raw-http.mjs';
 import { Redis } from '../lib/redis.mjs';
-import { Stream, publish, subscribePath } from '../lib/subscribe.mjs';
+import { Stream, poll, publish, subscribePath } from '../lib/subscribe.mjs';
 import { until } from '../lib/wait.mjs';
 
 const config = `
@@ -163,4 +164,25 @@ test('a drain is told, and the stream then ends whole', async (t) => {
         await until('the end', () => stream.isEnded);
     }
     assert.equal(lines.response.complete, true); // Its last chunk came.
+});
+
+test('through HAProxy, and through nginx with buffering on, every form comes at once', async (t) => {
+    // This nginx speaks HTTP/1.0 to the gateway, and heeds X-Accel-Buffering.
+    for (const [name, proxy] of [
+        ['haproxy', await startHaproxy(t, [a, b])],
+        ['nginx', await startBufferingNginx(t, a, { isStubborn: false })],
+    ]) {
+        const source = listen(t, proxy, `chat:${name}`);
+        await opened(source);
+        const stream = await Stream.open(proxy, 'stream', `chat:${name}`);
+        t.after(() => stream.end());
+        await until('the stream to have begun', () => stream.cursor);
+        for (const n of [1, 2, 3]) {
+            await publish(proxy, `chat:${name}`, String(n));
+            await saw(source, n);
+            await stream.sees(n);
+        }
+        const { messages } = await poll(proxy, `chat:${name}`, { last: 5, wait: 0 });
+        assert.deepEqual(messages.map(({ data }) => data), [1, 2, 3]);
+    }
 });
