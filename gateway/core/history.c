@@ -96,10 +96,14 @@ int64_t history_find(const struct history *history, const struct position *posit
 }
 
 uint32_t history_find_last(const struct history *history, uint32_t count) {
-    uint32_t index = history->count;
-    while (index > 0 && count > 0)
-        count -= history_at(history, --index)->kind == ENTRY_MESSAGE;
-    return index;
+    uint32_t found = history->count;
+    for (uint32_t index = history->count; index > 0 && count > 0; index--) {
+        if (history_at(history, index - 1)->kind != ENTRY_MESSAGE)
+            continue;
+        found = index - 1;
+        count--;
+    }
+    return found;
 }
 
 enum splice splice_check(const struct position *seen, const struct message *entry) {

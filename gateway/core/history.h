@@ -39,7 +39,7 @@ void history_expire(struct history *history, uint64_t oldest_ms);
  * from here. */
 int64_t history_find(const struct history *history, const struct position *position);
 
-/* The index from which on there are `count` messages, or as many as there are. */
+/* The index of a message from which on there are `count`, or as many as there are. */
 uint32_t history_find_last(const struct history *history, uint32_t count);
 
 struct message *history_at(const struct history *history, uint32_t index);

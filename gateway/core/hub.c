@@ -79,6 +79,11 @@ static void on_channel_timer(struct wheel_timer *timer, uint64_t now_ms) {
         mark_dirty(channel);
         return;
     }
+    if (!channel->is_subscribed && channel->hub->broker->ops->is_up(channel->hub->broker)) {
+        /* The confirmation to come would be taken for that of the next subscription. */
+        arm_linger(channel);
+        return;
+    }
     hub_finish_pass(channel->hub);
     channel->hub->broker->ops->unsubscribe(channel->hub->broker, channel_name(channel));
     channel_destroy(channel);
@@ -272,6 +277,9 @@ bool pending_is_ahead(const struct pending_reply *reply, const struct channel *c
 void channel_answer_pending(struct channel *channel, enum error error) {
     struct list replies;
     bool must_read = false;
+    /* After reads that were refused, what has come live may be all there is, and wait itself. */
+    if (error == ERR_OK && !channel_is_ready(channel))
+        channel_flush(channel);
     /* A pass under way must not bring what a reply's replay has brought. */
     hub_finish_pass(channel->hub);
     list_init(&replies);

@@ -63,7 +63,7 @@ static void accept_next(struct channel *channel, struct message *message) {
 static void accept_after_gap(struct channel *channel, struct message *message) {
     struct position before = message->has_previous ? message->previous : position_before(&message->id);
     bool is_lost = channel->has_seen && position_compare(&before, &channel->seen) < 0;
-    bool is_mark = message->kind == ENTRY_GAP; /* Tells by itself. */
+    bool is_mark = message->kind == ENTRY_GAP && message->has_previous; /* Tells by itself. */
     if (!is_mark && !is_lost)
         channel_accept_gap(channel, &before);
     accept_next(channel, message);
@@ -71,13 +71,8 @@ static void accept_after_gap(struct channel *channel, struct message *message) {
         channel_accept_gap(channel, &channel->seen);
 }
 
-/* An entry that the stream holds, in order; returns false when there is a hole before it. */
-static void take_from_stream(struct channel *channel, const struct entry *entry) {
-    struct message *message = channel_make_message(channel, entry);
-    if (!channel->has_seen) {
-        accept_next(channel, message);
-        return;
-    }
+/* An entry, in order, when nothing more is to be had of what may be missing before it. */
+static void take_entry(struct channel *channel, struct message *message) {
     switch (splice_check(&channel->seen, message)) {
     case SPLICE_OLD:
         message_unref(message);
@@ -118,7 +113,7 @@ static void fill(struct channel *channel, const struct sync_result *result) {
 
 static void take(struct channel *channel, const struct sync_result *result) {
     for (size_t i = 0; i < result->count; i++)
-        take_from_stream(channel, &result->entries[i]);
+        take_entry(channel, channel_make_message(channel, &result->entries[i]));
     if (position_compare(&channel->seen, &result->head) == 0)
         return;
     /* The stream went on and has expired since, or it is another one. */
@@ -137,13 +132,23 @@ static void take_held(struct channel *channel, struct recovery *recovery) {
     }
 }
 
-/* The stream cannot be read: what comes live is all there is. */
+/* Whether what waits shows by itself that something is missing before it. */
+static bool shows_hole(const struct channel *channel, const struct recovery *recovery) {
+    const struct message *message = recovery->held_first;
+    while (message != NULL && (!message->has_id || splice_check(seen_of(channel), message) == SPLICE_OLD))
+        message = message->next_in_batch;
+    return message != NULL && splice_check(seen_of(channel), message) == SPLICE_HOLE;
+}
+
+/* The stream cannot be read: what comes live is all there is, and what is missing in between is told. */
 static void take_held_as_they_are(struct channel *channel, struct recovery *recovery) {
     while (recovery->held_first != NULL) {
         struct message *message = recovery->held_first;
         recovery->held_first = message->next_in_batch;
         message->next_in_batch = NULL;
-        if (message->has_id)
+        if (message->has_id && channel->has_seen)
+            take_entry(channel, message);
+        else if (message->has_id)
             accept_next(channel, message);
         else
             channel_accept(channel, message);
@@ -175,7 +180,7 @@ static void on_synced(void *arg, enum error error, const struct sync_result *res
             recovery_start(channel);
     } else {
         /* Redis does not let us. Whoever is here is told once, whoever comes gets the error. */
-        if (channel->has_seen && !channel->is_failing)
+        if (channel->has_seen && !channel->is_failing && !shows_hole(channel, recovery))
             channel_accept_gap(channel, NULL);
         channel->is_failing = true;
         channel_answer_pending(channel, error);

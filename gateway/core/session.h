@@ -42,6 +42,7 @@ struct session {
     uint8_t strikes; /* Commands in a row that were not understood. */
     bool is_congested;
     bool is_ping_pending;
+    bool is_open_due; /* Until the transport takes something again. */
     bool wants_visible_ping;
     bool gap_owed;             /* One of its subscriptions owes it a gap. */
     bool keeps_positions;      /* What it is sent says where it is. */

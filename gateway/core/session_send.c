@@ -273,5 +273,9 @@ void session_on_writable(struct session *session) {
         return;
     session->is_congested = false;
     session->heard_ms = hub_now_ms(session->hub); /* The peer's TCP took something. */
+    if (session->is_open_due) {
+        session->is_open_due = false;
+        session_release(session);
+    }
     session_flush(session);
 }

@@ -107,6 +107,12 @@ static void open_when_ready(struct session *session) {
     const struct form *form = session->transport->form;
     if (session->waiting_count > 0 || !session_is_open(session))
         return;
+    if (form->open != NULL && session->is_congested) {
+        /* By a ping. What opens the stream comes before all that waits, and so that waits on. */
+        session->is_open_due = true;
+        session_hold(session);
+        return;
+    }
     if (form->open != NULL) {
         struct buf cursor, opening;
         buf_init(&cursor, 0);
@@ -237,12 +243,16 @@ static void fail_pending(struct pending_reply *reply, struct channel *channel, e
         .has_ref = reply->has_ref,
         .ref = reply->ref,
     };
+    session_metrics(session)->command_errors++;
+    if (session->keeps_positions) {
+        /* It comes back with the cursor that it has. Whatever it got now would come with one that leaves out
+         * this channel. */
+        session_close(session, CLOSE_UNAVAILABLE);
+        return;
+    }
     if (subscription != NULL && subscription->is_waiting && !reply->is_history)
         session_remove_subscription(session, subscription);
-    session_metrics(session)->command_errors++;
     session_reply(session, &event);
-    if (session->keeps_positions)
-        session_close(session, CLOSE_UNAVAILABLE);
 }
 
 /* A client can ask the same again and again while Redis is away, and each reply that waits takes memory. */

@@ -595,17 +595,19 @@ static void refused_read_is_tried_again_for_who_asks_again(void **state) {
     hears_message(&ann, 4);
 }
 
-static void refused_read_later_on_is_told_once_and_live_goes_on(void **state) {
+static void hole_that_may_not_be_read_is_told_and_live_goes_on(void **state) {
     (void)state;
     begin_with_three();
     bring(6);
     fake_broker_answer_sync(&node->broker, ERR_BROKER_REFUSED, NULL);
     fake_node_turn(node);
-    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\"}");
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-5\"}");
     hears_message(&ann, 6);
     bring(9);
+    bring(5);
     fake_broker_answer_sync(&node->broker, ERR_BROKER_REFUSED, NULL);
     fake_node_turn(node);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"7-8\"}");
     hears_message(&ann, 9);
     fake_client_hears_nothing(&ann);
 }
@@ -740,7 +742,7 @@ int main(void) {
         TEST(link_that_comes_back_during_a_read_has_it_read_again),
         TEST(refused_read_is_the_error_of_who_asked),
         TEST(refused_read_is_tried_again_for_who_asks_again),
-        TEST(refused_read_later_on_is_told_once_and_live_goes_on),
+        TEST(hole_that_may_not_be_read_is_told_and_live_goes_on),
         TEST(channel_may_go_while_its_stream_is_read),
         TEST(history_is_told_without_a_subscription),
         TEST(history_of_a_channel_without_one_is_an_error),
