@@ -269,10 +269,15 @@ static void answered(struct exchange *exchange) {
     if (exchange->is_in_handler)
         return;
     struct connection *connection = exchange->request.connection;
-    hangup_watch_remove(connection->server->hangups, lws_get_socket_fd(connection->wsi));
-    if (!LWS_READS_WHILE_ANSWERING)
-        resume(connection);
-    lws_callback_on_writable(exchange->request.connection->wsi);
+    struct hangup_watch *hangups = connection->server->hangups;
+    int fd = lws_get_socket_fd(connection->wsi);
+    if (LWS_READS_WHILE_ANSWERING) {
+        hangup_watch_change(hangups, fd, true, connection);
+        return;
+    }
+    hangup_watch_remove(hangups, fd);
+    resume(connection);
+    lws_callback_on_writable(connection->wsi);
 }
 
 void exchange_reply(struct exchange *exchange, int status, const char *content_type, const char *headers,

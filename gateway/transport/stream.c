@@ -14,11 +14,18 @@ void stream_on_writable(struct connection *connection) {
         .revents = LWS_POLLOUT,
     };
     server->serviced = connection;
+    if (!connection->is_stream) {
+        /* An answer goes out, and then the next request may come in. */
+        connection->is_parked = false;
+        hangup_watch_remove(server->hangups, event.fd);
+    }
     lws_rx_flow_control(wsi, 1);
     lws_service_fd(server->lws, &event);
     if (server->serviced == NULL)
         return; /* It has ended. */
     server->serviced = NULL;
+    if (!connection->is_stream)
+        return;
     lws_rx_flow_control(wsi, 0);
     hangup_watch_change(server->hangups, event.fd, connection->awaits_writable, connection);
 }
