@@ -15,7 +15,7 @@
 
 enum {
     /* Accepts per turn: a storm of connects must not keep messages waiting. */
-    ACCEPTS_PER_TURN_MAX = 64,
+    ACCEPTS_PER_TURN_MAX = 16,
     BACKLOG = 4096,
     /* Refused connections that we wait for to read the reason, so that closing does not reset the connection
      * under the answer; and how long. Beyond that number they are reset. */

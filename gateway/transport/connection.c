@@ -22,7 +22,7 @@ void connection_end_session(struct connection *connection, enum close_reason rea
 /* --- Deadlines ------------------------------------------------------------------------------- */
 
 /* Only while there is one: an established connection has none. libwebsockets has timeouts of its own, but some
- * of them begin anew with each byte that drips in, and all lie in one sorted list. */
+ * of them begin anew with each byte that drips in. */
 struct deadline {
     struct wheel_timer timer;
     struct connection *connection;
@@ -52,6 +52,10 @@ void connection_clear_deadline(struct connection *connection) {
         wheel_cancel(&connection->deadline->timer);
     free(connection->deadline);
     connection->deadline = NULL;
+}
+
+void connection_clear_lws_timeout(struct connection *connection) {
+    lws_set_timeout(connection->wsi, NO_PENDING_TIMEOUT, 0);
 }
 
 void connection_kill(struct connection *connection) {

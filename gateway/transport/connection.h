@@ -46,6 +46,10 @@ enum { KEEPALIVE_SECONDS = 30 };
 void connection_set_deadline(struct connection *connection, uint32_t seconds);
 void connection_clear_deadline(struct connection *connection);
 
+/* Deadlines are ours. Those of libwebsockets lie in one sorted list, which it walks from the head for each new
+ * one: this takes the connection's out as soon as it has been set, so that the list stays short. */
+void connection_clear_lws_timeout(struct connection *connection);
+
 /* The connection is its proxy's again, whose next request may be another client's. */
 void connection_forget_client(struct connection *connection);
 

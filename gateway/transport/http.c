@@ -245,7 +245,7 @@ static void exchange_free(struct exchange *exchange) {
  * could. So it is not asked, and that the client leaves is noticed otherwise. */
 static void park(struct connection *connection) {
     connection->is_parked = true;
-    lws_set_timeout(connection->wsi, NO_PENDING_TIMEOUT, 0);
+    connection_clear_lws_timeout(connection);
     lws_rx_flow_control(connection->wsi, 0);
     hangup_watch_add(connection->server->hangups, lws_get_socket_fd(connection->wsi), connection);
 }
@@ -301,17 +301,27 @@ void exchange_reply_file(struct exchange *exchange, const char *file, const char
     answered(exchange);
 }
 
+/* The connection is ready for its next request, and may wait for it. Returns what libwebsockets is to be told. */
+static int await_next_request(struct connection *connection) {
+    connection_forget_client(connection);
+    connection_set_deadline(connection, KEEPALIVE_SECONDS);
+    if (lws_http_transaction_completed(connection->wsi))
+        return -1;
+    connection_clear_lws_timeout(connection);
+    return 0;
+}
+
 /* Writes the answer, and readies the connection for the next request. */
 static int send_answer(struct exchange *exchange) {
     struct connection *connection = exchange->request.connection;
     struct lws *wsi = connection->wsi;
     connection->server->options.metrics->http_requests++;
-    lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+    connection_clear_lws_timeout(connection);
     if (exchange->file != NULL) {
         int sent = lws_serve_http_file(wsi, exchange->file, exchange->file_type, exchange->file_headers,
                                        (int)strlen(exchange->file_headers));
         exchange_free(exchange);
-        if (sent < 0 || (sent > 0 && lws_http_transaction_completed(wsi)))
+        if (sent < 0 || (sent > 0 && await_next_request(connection) != 0))
             return -1;
         resume_after_answer(connection);
         return 0;
@@ -321,11 +331,9 @@ static int send_answer(struct exchange *exchange) {
     int written = lws_write(wsi, (unsigned char *)exchange->response.data, len, LWS_WRITE_HTTP_FINAL);
     connection->server->options.metrics->bytes_out += len;
     exchange_free(exchange);
-    connection_forget_client(connection);
-    connection_set_deadline(connection, KEEPALIVE_SECONDS);
     if (written < (int)len || (must_close && !lws_partial_buffered(wsi)))
         return -1;
-    if (lws_http_transaction_completed(wsi))
+    if (await_next_request(connection) != 0)
         return -1;
     resume_after_answer(connection);
     return 0;
@@ -488,9 +496,7 @@ int http_on_writable(struct connection *connection) {
 }
 
 int http_on_file_sent(struct connection *connection) {
-    connection_forget_client(connection);
-    connection_set_deadline(connection, KEEPALIVE_SECONDS);
-    return lws_http_transaction_completed(connection->wsi) ? -1 : 0;
+    return await_next_request(connection);
 }
 
 void http_on_closed(struct connection *connection) {

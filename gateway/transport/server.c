@@ -91,6 +91,7 @@ static void on_accept(void *context, int fd, const struct peer *from, bool is_co
     }
     struct connection *connection = connection_create(server, wsi, from);
     connection->is_counted = is_counted;
+    connection_clear_lws_timeout(connection);
     lws_set_opaque_user_data(wsi, connection);
 }
 
