@@ -34,7 +34,8 @@ struct subscription {
 
 /* A command whose reply waits for the broker. Outlives its session, which it then no longer points to. */
 struct pending_reply {
-    struct list in_session;
+    struct pending_reply *prev; /* In the session. */
+    struct pending_reply *next;
     struct list in_channel;
     struct session *session;
     bool has_ref;

@@ -24,12 +24,25 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-static void arm(struct session *session, uint64_t ping_ms) {
+/* When `span_ms` since the moment `since` are over: now, if that has been. */
+static uint64_t end_of(uint64_t span_ms, uint32_t since, uint64_t now_ms) {
+    uint32_t age_ms = (uint32_t)now_ms - since;
+    return span_ms > age_ms ? now_ms + span_ms - age_ms : now_ms;
+}
+
+static uint64_t drain_end(const struct session *session, uint64_t now_ms) {
+    int32_t left_ms = (int32_t)(session->drain_ms - (uint32_t)now_ms);
+    return left_ms > 0 ? now_ms + (uint32_t)left_ms : now_ms;
+}
+
+static void arm(struct session *session, uint64_t now_ms, uint64_t ping_ms) {
     bool is_silent = !session->transport->form->has_pong; /* It cannot but be. */
     uint32_t idle_seconds = is_silent ? 0 : session_config(session)->limits.idle_seconds;
-    uint64_t deadline = earlier(ping_ms, session->drain_ms);
+    uint64_t deadline = ping_ms;
+    if (session->is_draining)
+        deadline = earlier(deadline, drain_end(session, now_ms));
     if (idle_seconds > 0)
-        deadline = earlier(deadline, session->command_ms + idle_seconds * 1000ull);
+        deadline = earlier(deadline, end_of(idle_seconds * 1000ull, session->command_ms, now_ms));
     if (deadline == TIME_NEVER)
         wheel_cancel(&session->timer);
     else
@@ -64,27 +77,28 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms) {
     uint32_t idle_seconds = session_config(session)->limits.idle_seconds;
     if (!session_is_open(session))
         return;
-    if (now_ms >= session->drain_ms) {
+    uint64_t timeout_end_ms = end_of(timeout_ms, session->pinged_ms, now_ms);
+    uint64_t interval_end_ms = end_of(interval_ms, session->pinged_ms, now_ms);
+    if (session->is_draining && drain_end(session, now_ms) == now_ms) {
         session_close(session, CLOSE_DRAIN);
     } else if (!session->transport->form->has_pong) {
         send_ping(session);
-        arm(session, ping_interval_from(session, now_ms));
-    } else if (idle_seconds > 0 && now_ms >= session->command_ms + idle_seconds * 1000ull) {
+        arm(session, now_ms, ping_interval_from(session, now_ms));
+    } else if (idle_seconds > 0 && end_of(idle_seconds * 1000ull, session->command_ms, now_ms) == now_ms) {
         session_close(session, CLOSE_IDLE);
     } else if (interval_ms == 0) {
-        arm(session, TIME_NEVER);
-    } else if (session->is_ping_pending && session->heard_ms < session->pinged_ms) {
-        if (now_ms >= session->pinged_ms + timeout_ms)
+        arm(session, now_ms, TIME_NEVER);
+    } else if (session->is_ping_pending) {
+        if (timeout_end_ms == now_ms)
             session_close(session, CLOSE_PING_TIMEOUT);
         else
-            arm(session, session->pinged_ms + timeout_ms);
-    } else if (now_ms < session->pinged_ms + interval_ms) {
-        session->is_ping_pending = false;
-        arm(session, session->pinged_ms + interval_ms);
+            arm(session, now_ms, timeout_end_ms);
+    } else if (interval_end_ms > now_ms) {
+        arm(session, now_ms, interval_end_ms);
     } else {
-        session->pinged_ms = now_ms;
+        session->pinged_ms = (uint32_t)now_ms;
         send_ping(session);
-        arm(session, now_ms + earlier(timeout_ms, interval_ms));
+        arm(session, now_ms, now_ms + earlier(timeout_ms, interval_ms));
     }
 }
 
@@ -100,8 +114,9 @@ void session_drain(struct session *session) {
     if (!session_is_open(session))
         return;
     session_reply(session, &event);
-    session->drain_ms = now_ms + retry_ms;
-    arm(session, wheel_timer_is_armed(&session->timer) ? session->timer.deadline_ms : TIME_NEVER);
+    session->is_draining = true;
+    session->drain_ms = (uint32_t)now_ms + retry_ms;
+    arm(session, now_ms, wheel_timer_is_armed(&session->timer) ? session->timer.deadline_ms : TIME_NEVER);
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -119,17 +134,15 @@ struct session *session_create(struct hub *hub, const struct session_options *op
     if (options->transport->form->ping.len == 0)
         interval_ms = 0;
     session->id = ++hub->last_session_id;
-    session->heard_ms = session->command_ms = now_ms;
-    session->drain_ms = TIME_NEVER;
+    session->command_ms = (uint32_t)now_ms;
     list_init(&session->staged);
-    list_init(&session->pending_replies);
     wheel_timer_init(&session->timer, on_timer);
     list_push_back(&hub->sessions, &session->link);
     hub->options.metrics->sessions[session->transport->kind]++;
     /* Clients that came all at once are not all pinged at once. */
     if (interval_ms > 0)
-        session->pinged_ms = now_ms - interval_ms / 2 + (uint64_t)random() % (interval_ms / 2);
-    arm(session, interval_ms ? session->pinged_ms + interval_ms : TIME_NEVER);
+        session->pinged_ms = (uint32_t)(now_ms - (uint64_t)random() % (interval_ms / 2));
+    arm(session, now_ms, interval_ms ? end_of(interval_ms, session->pinged_ms, now_ms) : TIME_NEVER);
     if (hub->is_draining)
         session_drain(session);
     return session;
@@ -168,12 +181,8 @@ void session_on_closed(struct session *session, enum close_reason reason) {
 
 void session_reap(struct session *session) {
     list_unlink(&session->staged);
-    while (!list_is_empty(&session->pending_replies)) {
-        struct pending_reply *reply =
-            list_entry(session->pending_replies.next, struct pending_reply, in_session);
-        list_unlink(&reply->in_session);
-        reply->session = NULL;
-    }
+    while (session->pending_replies != NULL)
+        session_forget_pending(session->pending_replies);
     outbox_destroy(session->outbox, session_held_bytes(session));
     session->outbox = NULL;
     while (session->subscriptions != NULL)

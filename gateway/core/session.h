@@ -20,35 +20,37 @@ enum session_state {
 };
 
 struct session {
-    struct list link;   /* In hub.sessions. */
-    struct list staged; /* In hub.staged or hub.closing. */
-    struct hub *hub;
+    /* What the fan-out looks at comes first, to be in one line of the cache. */
+    struct outbox *outbox; /* NULL while there is nothing to take. */
     const struct transport *transport;
     void *carrier;
-    struct subscription *subscriptions;
-    struct outbox *outbox; /* NULL while there is nothing to take. */
-    struct list pending_replies;
-    struct wheel_timer timer;
-    uint64_t heard_ms;   /* When the client's side last showed life. */
-    uint64_t command_ms; /* When it last asked for something. */
-    uint64_t pinged_ms;  /* When it was pinged, or would have been for the first ping to come when it does. */
-    uint64_t drain_ms;   /* When it is to go; TIME_NEVER unless the node drains. */
-    struct token_bucket publishes;
-    uint32_t id; /* Of the sessions since the worker's start. */
     uint32_t pass_number;
     uint16_t pass_channels;
-    uint16_t channel_count;
     uint8_t state;
-    uint8_t strikes; /* Commands in a row that were not understood. */
-    bool is_congested;
-    bool is_ping_pending;
-    bool is_open_due; /* Until the transport takes something again. */
-    bool wants_visible_ping;
-    bool gap_owed;             /* One of its subscriptions owes it a gap. */
-    bool keeps_positions;      /* What it is sent says where it is. */
-    bool is_collected;         /* The transport takes from the outbox when it sees fit; nothing is written. */
+    bool is_congested : 1;
+    bool is_ping_pending : 1; /* Nothing has been heard since the ping. */
+    bool is_open_due : 1;     /* Until the transport takes something again. */
+    bool wants_visible_ping : 1;
+    bool gap_owed : 1;        /* One of its subscriptions owes it a gap. */
+    bool keeps_positions : 1; /* What it is sent says where it is. */
+    bool is_collected : 1;    /* The transport takes from the outbox when it sees fit; nothing is written. */
+    bool is_draining : 1;     /* It has been told to go. */
+    struct subscription *subscriptions;
+    struct hub *hub;
+    struct list link;   /* In hub.sessions. */
+    struct list staged; /* In hub.staged or hub.closing. */
+    struct pending_reply *pending_replies;
+    struct wheel_timer timer;
+    /* Moments as the low 32 bits of the hub's clock, of which only differences are of use. */
+    uint32_t command_ms; /* When it last asked for something. */
+    uint32_t pinged_ms;  /* When it was pinged, or would have been for the first ping to come when it does. */
+    uint32_t drain_ms;   /* When it is to go, once it has been told. */
+    struct token_bucket publishes;
+    uint32_t id; /* Of the sessions since the worker's start. */
+    uint16_t channel_count;
     uint16_t waiting_count;    /* Subscriptions of which it is not known where they begin. */
     uint16_t waiting_commands; /* Those that are answered once a channel is ready. */
+    uint8_t strikes;           /* Commands in a row that were not understood. */
 };
 
 static inline struct session *session_of_link(struct list *link) {

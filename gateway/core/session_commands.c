@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
@@ -31,8 +32,14 @@ struct pending_reply *session_pend(struct session *session, const struct command
         .is_history = command->kind == COMMAND_HISTORY,
     };
     list_init(&reply->in_channel);
-    list_push_back(&session->pending_replies, &reply->in_session);
+    DL_APPEND(session->pending_replies, reply);
     return reply;
+}
+
+void session_forget_pending(struct pending_reply *reply) {
+    if (reply->session != NULL)
+        DL_DELETE(reply->session->pending_replies, reply);
+    reply->session = NULL;
 }
 
 static void connect_session(struct session *session, const struct command *command) {
@@ -66,7 +73,7 @@ static void on_published(void *arg, enum error error, const struct position *id)
             event.id = *id;
         session_reply(reply->session, &event);
     }
-    list_unlink(&reply->in_session);
+    session_forget_pending(reply);
     free(reply);
 }
 
@@ -115,12 +122,12 @@ void session_execute(struct session *session, const struct command *command) {
     session->strikes = 0;
     if (handlers[command->kind] == NULL)
         return;
-    session->command_ms = hub_now_ms(session->hub);
+    session->command_ms = (uint32_t)hub_now_ms(session->hub);
     handlers[command->kind](session, command);
 }
 
 void session_receive(struct session *session, struct bytes text) {
-    session->heard_ms = hub_now_ms(session->hub);
+    session->is_ping_pending = false;
     while (session_is_open(session)) {
         struct command command = {0};
         size_t used = 0;
@@ -139,5 +146,5 @@ void session_receive(struct session *session, struct bytes text) {
 }
 
 void session_on_pong(struct session *session) {
-    session->heard_ms = hub_now_ms(session->hub);
+    session->is_ping_pending = false;
 }

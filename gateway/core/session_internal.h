@@ -36,6 +36,9 @@ void session_reply_error(struct session *session, const struct command *command,
 /* A reply to `command` that has to wait; session_subscribe_done or its like frees it. */
 struct pending_reply *session_pend(struct session *session, const struct command *command);
 
+/* Its session, if it still has one, knows no more of it. */
+void session_forget_pending(struct pending_reply *reply);
+
 /* --- session_subscribe.c --- */
 
 void session_subscribe(struct session *session, const struct command *command);

@@ -272,7 +272,7 @@ void session_on_writable(struct session *session) {
     if (!session_is_open(session))
         return;
     session->is_congested = false;
-    session->heard_ms = hub_now_ms(session->hub); /* The peer's TCP took something. */
+    session->is_ping_pending = false; /* The peer's TCP took something. */
     if (session->is_open_due) {
         session->is_open_due = false;
         session_release(session);

@@ -264,7 +264,7 @@ static bool may_wait(const struct session *session) {
 static void forget(struct pending_reply *reply) {
     if (reply->is_waiting && reply->session != NULL)
         reply->session->waiting_commands--;
-    list_unlink(&reply->in_session);
+    session_forget_pending(reply);
     free(reply);
 }
 
