@@ -4,13 +4,50 @@
 
 #include "common/xalloc.h"
 
+static void on_deadline(struct wheel_timer *timer, uint64_t now_ms) {
+    struct connection *connection = list_entry(timer, struct transient, deadline)->connection;
+    (void)now_ms;
+    if (!connection->is_established)
+        connection->server->options.metrics->refusals[REFUSED_HANDSHAKE]++;
+    connection->is_established = true; /* Counted once. */
+    connection_kill(connection);
+}
+
+struct transient *connection_transient(struct connection *connection) {
+    struct transient *transient = connection->transient;
+    if (transient == NULL) {
+        transient = connection->transient = xcalloc(1, sizeof *transient);
+        transient->connection = connection;
+        wheel_timer_init(&transient->deadline, on_deadline);
+    }
+    return transient;
+}
+
+static void free_transient(struct connection *connection) {
+    struct transient *transient = connection->transient;
+    if (transient == NULL)
+        return;
+    wheel_cancel(&transient->deadline);
+    free(transient->data);
+    free(transient);
+    connection->transient = NULL;
+}
+
+void connection_shrink(struct connection *connection) {
+    struct transient *transient = connection->transient;
+    if (transient != NULL && transient->exchange == NULL && transient->data == NULL &&
+        !wheel_timer_is_armed(&transient->deadline))
+        free_transient(connection);
+}
+
 void connection_set_data(struct connection *connection, void *data) {
-    free(connection->data);
-    connection->data = data;
+    struct transient *transient = connection_transient(connection);
+    free(transient->data);
+    transient->data = data;
 }
 
 void *connection_data(const struct connection *connection) {
-    return connection->data;
+    return connection->transient ? connection->transient->data : NULL;
 }
 
 void connection_end_session(struct connection *connection, enum close_reason reason) {
@@ -21,37 +58,16 @@ void connection_end_session(struct connection *connection, enum close_reason rea
 
 /* --- Deadlines ------------------------------------------------------------------------------- */
 
-/* Only while there is one: an established connection has none. libwebsockets has timeouts of its own, but some
- * of them begin anew with each byte that drips in. */
-struct deadline {
-    struct wheel_timer timer;
-    struct connection *connection;
-};
-
-static void on_deadline(struct wheel_timer *timer, uint64_t now_ms) {
-    struct connection *connection = list_entry(timer, struct deadline, timer)->connection;
-    (void)now_ms;
-    if (!connection->is_established)
-        connection->server->options.metrics->refusals[REFUSED_HANDSHAKE]++;
-    connection->is_established = true; /* Counted once. */
-    connection_kill(connection);
-}
-
+/* libwebsockets has timeouts of its own, but some of them begin anew with each byte that drips in. */
 void connection_set_deadline(struct connection *connection, uint32_t seconds) {
     struct loop *loop = connection->server->options.loop;
-    if (connection->deadline == NULL) {
-        connection->deadline = xmalloc(sizeof *connection->deadline);
-        connection->deadline->connection = connection;
-        wheel_timer_init(&connection->deadline->timer, on_deadline);
-    }
-    wheel_arm(&loop->wheel, &connection->deadline->timer, loop_now_ms(loop) + seconds * 1000ull);
+    wheel_arm(&loop->wheel, &connection_transient(connection)->deadline,
+              loop_now_ms(loop) + seconds * 1000ull);
 }
 
 void connection_clear_deadline(struct connection *connection) {
-    if (connection->deadline != NULL)
-        wheel_cancel(&connection->deadline->timer);
-    free(connection->deadline);
-    connection->deadline = NULL;
+    if (connection->transient != NULL)
+        wheel_cancel(&connection->transient->deadline);
 }
 
 void connection_clear_lws_timeout(struct connection *connection) {
@@ -78,23 +94,21 @@ struct connection *connection_create(struct server *server, struct lws *wsi, con
 }
 
 void connection_forget_client(struct connection *connection) {
-    if (connection->proxy == NULL)
+    struct transient *transient = connection->transient;
+    if (transient == NULL || !transient->has_proxy)
         return;
     if (connection->is_counted)
         peer_book_remove(connection->server->book, &connection->from);
     connection->is_counted = false;
-    connection->from = *connection->proxy;
-    free(connection->proxy);
-    connection->proxy = NULL;
+    connection->from = transient->proxy;
+    transient->has_proxy = false;
 }
 
 void connection_free(struct connection *connection) {
     struct server *server = connection->server;
-    connection_clear_deadline(connection);
-    connection_forget_client(connection);
+    free_transient(connection);
     if (connection->is_counted)
         peer_book_remove(server->book, &connection->from);
-    free(connection->data);
     server->options.metrics->connections--;
     free(connection);
 }

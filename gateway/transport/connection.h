@@ -21,23 +21,41 @@ struct server {
     void *foreign_loops[1];
 };
 
+/* What a connection has only while it is more than a WebSocket or a stream that waits for messages. */
+struct transient {
+    struct connection *connection;
+    struct exchange *exchange;   /* The request being answered. */
+    void *data;                  /* Whoever has use for it; ends with free(). */
+    struct wheel_timer deadline; /* When the connection is ended unless something happens before. */
+    struct peer proxy;           /* Who told us of the client; with has_proxy. */
+    bool has_proxy;
+};
+
+/* Small, for this is what an idle client costs. */
 struct connection {
     struct server *server;
     struct lws *wsi;
-    struct session *session;   /* Of a WebSocket, until either side ends it. */
-    struct exchange *exchange; /* The request being answered. */
-    void *data;                /* Whoever has use for it; ends with free(). */
-    struct deadline *deadline; /* When it is ended unless something happens before; NULL: never. */
-    struct peer *proxy; /* Who told us of the client `from`; NULL: the connection is the client's own. */
+    struct session *session;     /* Of a WebSocket or a stream, until either side ends it. */
+    struct transient *transient; /* NULL: there is nothing of the kind. */
     struct peer from;
-    bool is_established; /* A request has come in whole. */
-    bool is_counted;     /* `from` is in the book. */
-    bool is_stream;      /* A response without end, instead of requests. */
-    bool is_chunked;
-    bool is_parked;       /* Nothing is read: a request is being answered. */
-    bool awaits_writable; /* A stream, whose socket has not taken all of it. */
-    bool is_closing;      /* By our side: what is still to be sent is on its way. */
+    bool is_established : 1; /* A request has come in whole. */
+    bool is_counted : 1;     /* `from` is in the book. */
+    bool is_stream : 1;      /* A response without end, instead of requests. */
+    bool is_chunked : 1;
+    bool is_parked : 1;       /* Nothing is read: a request is being answered. */
+    bool awaits_writable : 1; /* A stream, whose socket has not taken all of it. */
+    bool is_closing : 1;      /* By our side: what is still to be sent is on its way. */
 };
+
+/* Made when there is none yet. */
+struct transient *connection_transient(struct connection *connection);
+
+/* Frees it when nothing in it matters any more. The connection will have no further request. */
+void connection_shrink(struct connection *connection);
+
+static inline struct exchange *connection_exchange(const struct connection *connection) {
+    return connection->transient ? connection->transient->exchange : NULL;
+}
 
 /* How long a connection may wait for its next request. */
 enum { KEEPALIVE_SECONDS = 30 };

@@ -133,8 +133,9 @@ static bool take_forwarded_address(struct connection *connection) {
     if (!server->options.is_public || connection->is_counted ||
         !peer_is_in(&connection->from, config->trusted_proxies, config->trusted_proxy_count))
         return true;
-    connection->proxy = xmalloc(sizeof *connection->proxy);
-    *connection->proxy = connection->from;
+    struct transient *transient = connection_transient(connection);
+    transient->proxy = connection->from;
+    transient->has_proxy = true;
     buf_init(&header, HEADER_VALUE_BYTES_MAX + 1);
     if (copy_header(connection->wsi, WSI_TOKEN_X_FORWARDED_FOR, &header))
         forwarded_client(buf_bytes(&header), connection->from.ip, config->trusted_proxies,
@@ -233,7 +234,7 @@ void exchange_set_on_gone(struct exchange *exchange, void (*on_gone)(void *arg),
 }
 
 static void exchange_free(struct exchange *exchange) {
-    exchange->request.connection->exchange = NULL;
+    exchange->request.connection->transient->exchange = NULL;
     buf_finish(&exchange->body);
     buf_finish(&exchange->response);
     free(exchange->file);
@@ -372,7 +373,7 @@ static int handle(struct exchange *exchange) {
         exchange_reply_error(exchange, exchange->refusal, "");
     else
         exchange->route->handle(exchange, connection->server->options.context);
-    if (connection->exchange == NULL)
+    if (connection_exchange(connection) == NULL)
         return connection->is_closing ? -1 : 0; /* It has become a stream. */
     exchange->is_in_handler = false;
     if (exchange->is_answered)
@@ -384,7 +385,7 @@ static int handle(struct exchange *exchange) {
 bool http_become_stream(struct connection *connection, struct bytes head) {
     connection->server->options.metrics->http_requests++;
     connection->server->options.metrics->bytes_out += head.len;
-    exchange_free(connection->exchange);
+    exchange_free(connection_exchange(connection));
     int written = lws_write(connection->wsi, (unsigned char *)head.data, head.len, LWS_WRITE_HTTP);
     if (written < (int)head.len) {
         connection->is_closing = true;
@@ -393,6 +394,7 @@ bool http_become_stream(struct connection *connection, struct bytes head) {
     connection->is_stream = true;
     lws_http_headers_detach(connection->wsi);
     park(connection);
+    connection_shrink(connection);
     return true;
 }
 
@@ -408,7 +410,7 @@ static enum error check_route(const struct exchange *exchange) {
 int http_on_request(struct connection *connection) {
     struct lws *wsi = connection->wsi;
     struct exchange *exchange = xcalloc(1, sizeof *exchange);
-    connection->exchange = exchange;
+    connection_transient(connection)->exchange = exchange;
     buf_init(&exchange->body, connection->server->options.body_bytes_max);
     buf_init(&exchange->response, 0);
     exchange->request.connection = connection;
@@ -458,7 +460,7 @@ static bool is_just_read(const struct connection *connection, struct bytes part)
 }
 
 int http_on_body(struct connection *connection, struct bytes part) {
-    struct exchange *exchange = connection->exchange;
+    struct exchange *exchange = connection_exchange(connection);
     /* A body that came along with an earlier request. libwebsockets (4.1.6, and 4.3.5 as well) takes such a body
      * from where its own request begins, and with more behind it reads on without end, holding up every other
      * client. Requests without a body may come that way. */
@@ -472,7 +474,7 @@ int http_on_body(struct connection *connection, struct bytes part) {
 }
 
 int http_on_body_end(struct connection *connection) {
-    struct exchange *exchange = connection->exchange;
+    struct exchange *exchange = connection_exchange(connection);
     /* Bytes that come while the answer is awaited make libwebsockets report the end of the body again. */
     if (exchange == NULL || exchange->is_handled)
         return 0;
@@ -480,7 +482,7 @@ int http_on_body_end(struct connection *connection) {
 }
 
 int http_on_writable(struct connection *connection) {
-    struct exchange *exchange = connection->exchange;
+    struct exchange *exchange = connection_exchange(connection);
     if (connection->is_stream) {
         connection->awaits_writable = false;
         if (connection->is_closing)
@@ -500,7 +502,7 @@ int http_on_file_sent(struct connection *connection) {
 }
 
 void http_on_closed(struct connection *connection) {
-    struct exchange *exchange = connection->exchange;
+    struct exchange *exchange = connection_exchange(connection);
     struct server *server = connection->server;
     if (server->serviced == connection)
         server->serviced = NULL;

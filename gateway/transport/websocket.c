@@ -63,6 +63,7 @@ void websocket_on_open(struct connection *connection) {
     connection->is_established = true;
     connection_clear_deadline(connection);
     connection->server->options.on_websocket(connection, connection->server->options.context);
+    connection_shrink(connection);
 }
 
 /* What holds a message of the largest payload, in base64 if need be. */
@@ -79,7 +80,8 @@ struct parts {
 
 /* False when the message would become larger than `bytes_max`. */
 static bool append_part(struct connection *connection, struct bytes part, size_t bytes_max) {
-    struct parts *parts = connection->data;
+    struct transient *transient = connection_transient(connection);
+    struct parts *parts = transient->data;
     size_t len = parts ? parts->len : 0;
     if (part.len > bytes_max - len)
         return false;
@@ -87,7 +89,7 @@ static bool append_part(struct connection *connection, struct bytes part, size_t
         size_t capacity = 2 * (len + part.len);
         parts = xrealloc(parts, sizeof *parts + capacity);
         parts->capacity = capacity;
-        connection->data = parts;
+        transient->data = parts;
     }
     memcpy(parts->bytes + len, part.data, part.len);
     parts->len = len + part.len;
@@ -111,7 +113,7 @@ void websocket_on_received(struct connection *connection, struct bytes part) {
         session_close(connection->session, CLOSE_NOT_TEXT);
         return;
     }
-    if (connection->data == NULL && is_whole) {
+    if (connection_data(connection) == NULL && is_whole) {
         receive_message(connection, part);
         return;
     }
@@ -119,9 +121,10 @@ void websocket_on_received(struct connection *connection, struct bytes part) {
         session_close(connection->session, CLOSE_TOO_LARGE);
         connection_set_data(connection, NULL);
     } else if (is_whole) {
-        const struct parts *parts = connection->data;
+        const struct parts *parts = connection_data(connection);
         receive_message(connection, bytes_make(parts->bytes, parts->len));
         connection_set_data(connection, NULL);
+        connection_shrink(connection);
     }
 }
 
