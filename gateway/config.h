@@ -15,6 +15,8 @@
 #include "common/log.h"
 
 enum broker_kind { BROKER_MEMORY, BROKER_REDIS };
+/* COMPRESSION_AUTO: where the version of libwebsockets is known to be good at it. */
+enum compression { COMPRESSION_AUTO, COMPRESSION_ON, COMPRESSION_OFF };
 enum slow_consumer { SLOW_DISCONNECT, SLOW_DROP_OLDEST, SLOW_CONFLATE };
 
 /* The options of all channels whose name begins with `name` and a colon. */
@@ -78,6 +80,10 @@ struct config {
         uint32_t timeout_seconds;
     } ping;
     struct {
+        enum compression compression; /* Of messages, for clients that offer permessage-deflate. */
+        uint32_t compression_min_bytes;
+    } websocket;
+    struct {
         enum log_level level;
         enum log_format format;
     } log;
@@ -119,7 +125,7 @@ bool config_load_file(const char *file, struct buf *text, struct buf *errors);
 void config_free(struct config *config); /* NULL is fine. */
 
 /* A setting that differs between the two and takes effect only with a restart (all but namespaces, limits,
- * origins and log.level): its path, a static string. NULL when there is none. */
+ * origins, websocket and log.level): its path, a static string. NULL when there is none. */
 const char *config_needs_restart(const struct config *running, const struct config *fresh);
 
 /* Every setting with its default, type, name in the environment and what it is for, as text for people. */

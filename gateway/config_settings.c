@@ -6,6 +6,12 @@
 enum { RESTART = false, RELOAD = true };
 
 static const char *const broker_names[] = {[BROKER_MEMORY] = "memory", [BROKER_REDIS] = "redis", NULL};
+static const char *const compression_names[] = {
+    [COMPRESSION_AUTO] = "auto",
+    [COMPRESSION_ON] = "on",
+    [COMPRESSION_OFF] = "off",
+    NULL,
+};
 static const char *const slow_consumer_names[] = {
     [SLOW_DISCONNECT] = "disconnect",
     [SLOW_DROP_OLDEST] = "drop_oldest",
@@ -92,6 +98,14 @@ static const struct setting config_items[] = {
            "How often a client is pinged. Stay below the idle timeout of proxies in between. 0: never."),
     NUMBER(ping.timeout_seconds, 1, 3600, 10, RESTART,
            "A client that does not answer a ping for so long is disconnected."),
+
+    CHOICE(
+        websocket.compression, compression_names, COMPRESSION_AUTO, RELOAD,
+        "Whether messages are compressed for WebSocket clients that offer permessage-deflate, once for all "
+        "of "
+        "them: \"on\", \"off\", or \"auto\": with libwebsockets 4.2 and later. Counts for new connections."),
+    NUMBER(websocket.compression_min_bytes, 0, 64 << 20, 256, RELOAD,
+           "Smaller messages are sent as they are."),
 
     CHOICE(log.level, log_level_names, LOG_LEVEL_INFO, RELOAD,
            "What is logged: this level and what is graver."),

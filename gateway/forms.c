@@ -1,5 +1,8 @@
 #include "gateway/forms.h"
 
+#include "common/deflate.h"
+#include "gateway/core/message.h"
+#include "gateway/core/metrics.h"
 #include "gateway/protocol/native.h"
 #include "gateway/transport/frame.h"
 
@@ -26,11 +29,14 @@ static void frame_websocket(struct bytes payload, struct bytes cursor, struct bu
     buf_append_bytes(out, payload);
 }
 
-static struct wire *encode_websocket(const struct message *message) {
+static struct wire *frame_message(unsigned opcode, struct bytes payload) {
     char header[FRAME_HEADER_BYTES_MAX];
-    struct bytes payload = encode_native(message);
-    size_t header_len = frame_header(FRAME_TEXT, payload.len, header);
+    size_t header_len = frame_header(opcode, payload.len, header);
     return wire_create(bytes_make(header, header_len), payload);
+}
+
+static struct wire *encode_websocket(struct message *message) {
+    return frame_message(FRAME_TEXT, encode_native(message));
 }
 
 const struct form native_websocket_form = {
@@ -39,6 +45,64 @@ const struct form native_websocket_form = {
     .encode = encode_websocket,
     .frame = frame_websocket,
     /* With a payload, which the pong repeats: libwebsockets 4.1.6 does not tell of an empty pong. */
+    .ping = {"\x89\x01\x70", 3},
+    .visible_ping = {"\x81\x10{\"event\":\"ping\"}", 18},
+    .has_pong = true,
+};
+
+/* --- WebSocket with permessage-deflate ------------------------------------------------------- */
+
+static struct {
+    struct deflater *deflater;
+    struct metrics *metrics;
+    uint32_t min_bytes;
+} compression = {.min_bytes = UINT32_MAX};
+
+void forms_set_compression(uint32_t min_bytes, struct metrics *metrics) {
+    compression.min_bytes = min_bytes;
+    compression.metrics = metrics;
+}
+
+void forms_finish_compression(void) {
+    deflater_destroy(compression.deflater);
+    compression.deflater = NULL;
+    buf_finish(&framed);
+    buf_finish(&text);
+}
+
+/* What `payload` is compressed, good until the next call; without bytes where it is not worth it. */
+static struct bytes compress(struct bytes payload) {
+    if (payload.len < compression.min_bytes)
+        return BYTES_LITERAL("");
+    if (compression.deflater == NULL)
+        compression.deflater = deflater_create();
+    buf_clear(&framed);
+    deflater_run(compression.deflater, payload, &framed);
+    if (compression.metrics != NULL) {
+        compression.metrics->bytes_compressible += payload.len;
+        compression.metrics->bytes_compressed += framed.len;
+    }
+    return framed.len < payload.len ? buf_bytes(&framed) : BYTES_LITERAL("");
+}
+
+static struct wire *encode_deflate(struct message *message) {
+    struct bytes payload = encode_native(message);
+    struct bytes compressed = compress(payload);
+    struct wire **plain = &message->wires[FORM_NATIVE_WEBSOCKET];
+    if (compressed.len > 0)
+        return frame_message(FRAME_TEXT | FRAME_COMPRESSED, compressed);
+    /* Not worth it: what the others get is as good. */
+    if (*plain == NULL)
+        *plain = frame_message(FRAME_TEXT, payload);
+    return wire_ref(*plain);
+}
+
+/* What is for one session only, replies and events, goes as it is: those are small. */
+const struct form native_deflate_form = {
+    .index = FORM_NATIVE_DEFLATE,
+    .protocol = &native_protocol,
+    .encode = encode_deflate,
+    .frame = frame_websocket,
     .ping = {"\x89\x01\x70", 3},
     .visible_ping = {"\x81\x10{\"event\":\"ping\"}", 18},
     .has_pong = true,
@@ -62,7 +126,7 @@ static struct wire *encode_framed(const struct message *message,
     return wire_of(buf_bytes(&framed));
 }
 
-static struct wire *encode_json(const struct message *message) {
+static struct wire *encode_json(struct message *message) {
     return wire_of(encode_native(message));
 }
 
@@ -87,7 +151,7 @@ static void open_sse(struct bytes cursor, struct buf *out) {
     buf_append_text(out, "\n\n");
 }
 
-static struct wire *encode_sse(const struct message *message) {
+static struct wire *encode_sse(struct message *message) {
     return encode_framed(message, frame_sse);
 }
 
@@ -147,11 +211,11 @@ static void open_chunk(struct bytes cursor, struct buf *out) {
     frame_chunk(BYTES_LITERAL("{\"event\":\"open\"}"), cursor, out);
 }
 
-static struct wire *encode_line(const struct message *message) {
+static struct wire *encode_line(struct message *message) {
     return encode_framed(message, frame_line);
 }
 
-static struct wire *encode_chunk(const struct message *message) {
+static struct wire *encode_chunk(struct message *message) {
     return encode_framed(message, frame_chunk);
 }
 

@@ -6,6 +6,7 @@
 
 enum form_index {
     FORM_NATIVE_WEBSOCKET,
+    FORM_NATIVE_DEFLATE,
     FORM_NATIVE_SSE,
     FORM_NATIVE_CHUNK,
     FORM_NATIVE_LINE,
@@ -13,6 +14,15 @@ enum form_index {
 };
 
 extern const struct form native_websocket_form;
+
+/* For clients that agreed on permessage-deflate: a message is compressed once for all of them, or goes to them in the
+ * very bytes that the others get. */
+extern const struct form native_deflate_form;
+
+/* Messages of fewer bytes than `min_bytes`, framing aside, are not worth compressing. `metrics` is borrowed. */
+struct metrics;
+void forms_set_compression(uint32_t min_bytes, struct metrics *metrics);
+void forms_finish_compression(void); /* Frees what all share. */
 
 /* One channel: a message's place is its id, so that all share its bytes. */
 extern const struct form native_sse_form;

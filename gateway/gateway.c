@@ -15,6 +15,7 @@
 #include "gateway/control.h"
 #include "gateway/core/hub.h"
 #include "gateway/core/session.h"
+#include "gateway/forms.h"
 #include "gateway/loop.h"
 #include "gateway/protocol/native.h"
 #include "gateway/public.h"
@@ -102,6 +103,7 @@ static bool start(struct worker *worker) {
     buf_init(&name, 0);
     buf_printf(&name, "%s-%08x%c", config->node, hub.generation, '\0');
     worker->name = name.data;
+    forms_set_compression(config->websocket.compression_min_bytes, worker->metrics);
     worker->hub = hub_create(&hub);
     if (config->broker == BROKER_REDIS) {
         struct redis_broker_options redis = {
@@ -177,6 +179,7 @@ static void on_reload(struct worker *worker, const json_t *message) {
     if (worker->boot_config->broker == BROKER_REDIS)
         redis_broker_set_config(worker->broker, config);
     server_set_config(worker->server, config);
+    forms_set_compression(config->websocket.compression_min_bytes, worker->metrics);
     worker->site.config = config;
     log_set_level(config->log.level);
     if (old != worker->boot_config)
@@ -292,6 +295,7 @@ int gateway_run_worker(unsigned index) {
         redis_broker_destroy(worker.broker);
     else
         memory_broker_destroy(worker.broker);
+    forms_finish_compression();
     loop_finish(&worker.loop, 1); /* Nobody has a handle on it any more: those that were closed end now. */
     if (worker.config != worker.boot_config)
         config_free(worker.config);

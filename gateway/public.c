@@ -45,7 +45,7 @@ static enum error may_upgrade_subscribe(struct request *request, void *context) 
 void public_on_websocket(struct connection *connection, void *context) {
     struct public_site *site = context;
     struct session_options options = {
-        .transport = &websocket_transport,
+        .transport = websocket_transport(connection),
         .carrier = connection,
     };
     struct session *session = session_create(site->hub, &options);

@@ -30,14 +30,15 @@ static inline struct bytes wire_bytes(const struct wire *wire) {
 
 /* One per way in which messages look on the wire: a protocol within a transport's framing. Subscribers of the
  * same form share one encoding of a message. */
-enum { FORM_COUNT = 5 };
+enum { FORM_COUNT = 6 };
 
 struct form {
     unsigned index; /* Below FORM_COUNT; its place in a message's cache. */
     const struct protocol *protocol;
 
-    /* The message as this form's subscribers get it. The reference belongs to the caller. */
-    struct wire *(*encode)(const struct message *message);
+    /* The message as this form's subscribers get it, which may be what those of another form get. The reference
+     * belongs to the caller. */
+    struct wire *(*encode)(struct message *message);
 
     /* Whether what `encode` makes is to be framed for each session, because its place in several channels
      * goes with it. Otherwise it is complete, and the same for all. */

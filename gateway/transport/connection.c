@@ -109,6 +109,8 @@ void connection_free(struct connection *connection) {
     free_transient(connection);
     if (connection->is_counted)
         peer_book_remove(server->book, &connection->from);
+    if (connection->is_deflated)
+        server->options.metrics->compressed_connections--;
     server->options.metrics->connections--;
     free(connection);
 }

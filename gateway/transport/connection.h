@@ -4,6 +4,7 @@
 
 #include <libwebsockets.h>
 
+#include "common/deflate.h"
 #include "gateway/core/session.h"
 #include "gateway/transport/acceptor.h"
 #include "gateway/transport/hangup.h"
@@ -18,6 +19,8 @@ struct server {
     struct peer_book *book;
     struct hangup_watch *hangups;
     struct connection *serviced; /* By stream_on_writable; NULL once it has ended. */
+    struct inflater *inflater;   /* Of all connections; NULL until one of them needs it. */
+    unsigned deflate_mentions;   /* See compression_on_upgrade; of the handshake that is under way. */
     void *foreign_loops[1];
 };
 
@@ -42,6 +45,7 @@ struct connection {
     bool is_counted : 1;     /* `from` is in the book. */
     bool is_stream : 1;      /* A response without end, instead of requests. */
     bool is_chunked : 1;
+    bool is_deflated : 1;     /* A WebSocket with permessage-deflate. */
     bool is_parked : 1;       /* Nothing is read: a request is being answered. */
     bool awaits_writable : 1; /* A stream, whose socket has not taken all of it. */
     bool is_closing : 1;      /* By our side: what is still to be sent is on its way. */
@@ -94,6 +98,12 @@ void websocket_on_open(struct connection *connection);
 void websocket_on_received(struct connection *connection, struct bytes part);
 int websocket_on_writable(struct connection *connection);
 int websocket_on_peer_close(struct connection *connection);
+
+/* compression.c: the callbacks of libwebsockets that concern permessage-deflate, in the order of a handshake. */
+extern const struct lws_extension websocket_extensions[];
+void compression_on_upgrade(struct connection *connection);
+int compression_on_offer(struct connection *connection);
+int compression_on_headers(struct connection *connection, struct lws_process_html_args *headers);
 
 /* --- connection.c: what all carriers share --- */
 

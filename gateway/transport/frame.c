@@ -1,6 +1,6 @@
 #include "gateway/transport/frame.h"
 
-size_t frame_header(enum frame_opcode opcode, uint64_t len, char header[FRAME_HEADER_BYTES_MAX]) {
+size_t frame_header(unsigned opcode, uint64_t len, char header[FRAME_HEADER_BYTES_MAX]) {
     header[0] = (char)(0x80 | opcode);
     if (len < 126) {
         header[1] = (char)len;

@@ -551,8 +551,10 @@ int http_on_upgrade(struct connection *connection) {
         error = ERR_TOO_MANY_CONNECTIONS;
     else if ((error = check_subprotocol(connection)) == ERR_OK)
         error = route->may_upgrade(&request, options->context);
-    if (error == ERR_OK)
+    if (error == ERR_OK) {
+        compression_on_upgrade(connection);
         return 0;
+    }
     options->metrics->http_requests++;
     struct buf response;
     buf_init(&response, 0);

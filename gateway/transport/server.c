@@ -43,6 +43,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return http_on_upgrade(connection);
+    case LWS_CALLBACK_CONFIRM_EXTENSION_OKAY:
+        return compression_on_offer(connection);
+    case LWS_CALLBACK_ADD_HEADERS:
+        return compression_on_headers(connection, in);
     case LWS_CALLBACK_ESTABLISHED:
         websocket_on_open(connection);
         return 0;
@@ -160,6 +164,7 @@ struct server *server_create(const struct server_options *options) {
         goto fail_context;
     }
     info.protocols = protocols;
+    info.extensions = websocket_extensions;
     info.vhost_name = options->is_public ? "public" : "admin";
     info.alpn = "http/1.1"; /* Shared frames cannot go over HTTP/2. */
     info.keepalive_timeout = KEEPALIVE_SECONDS;
@@ -209,5 +214,6 @@ void server_destroy(struct server *server) {
     end_lws(server);
     hangup_watch_destroy(server->hangups);
     peer_book_destroy(server->book);
+    inflater_destroy(server->inflater);
     free(server);
 }

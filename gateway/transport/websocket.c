@@ -7,6 +7,7 @@
 #include "common/xalloc.h"
 #include "gateway/forms.h"
 #include "gateway/transport/connection.h"
+#include "gateway/transport/frame.h"
 
 enum {
     /* Bytes that a command may have around a payload: the op, the ref, a channel all in escapes. */
@@ -46,7 +47,7 @@ static void websocket_close(void *carrier, enum close_reason reason) {
     connection_set_deadline(connection, CLOSE_SECONDS);
 }
 
-const struct transport websocket_transport = {
+static const struct transport plain_transport = {
     .name = "websocket",
     .kind = TRANSPORT_WEBSOCKET,
     .form = &native_websocket_form,
@@ -54,6 +55,19 @@ const struct transport websocket_transport = {
     .close = websocket_close,
     .describe_peer = connection_describe_peer,
 };
+
+static const struct transport deflate_transport = {
+    .name = "websocket",
+    .kind = TRANSPORT_WEBSOCKET,
+    .form = &native_deflate_form,
+    .write = connection_write,
+    .close = websocket_close,
+    .describe_peer = connection_describe_peer,
+};
+
+const struct transport *websocket_transport(const struct connection *connection) {
+    return connection->is_deflated ? &deflate_transport : &plain_transport;
+}
 
 void websocket_attach(struct connection *connection, struct session *session) {
     connection->session = session;
@@ -71,10 +85,17 @@ static size_t frame_bytes_max(const struct server_options *options) {
     return (size_t)options->config->limits.message_bytes / 3 * 4 + COMMAND_OVERHEAD_BYTES;
 }
 
+/* RSV1 of the frame being received. */
+static bool is_marked_compressed(const struct connection *connection) {
+    return (lws_get_reserved_bits(connection->wsi) & FRAME_COMPRESSED) != 0;
+}
+
 /* The parts so far of a message that comes in parts: the connection's data while there are any. */
 struct parts {
     size_t len;
     size_t capacity;
+    bool is_compressed;
+    bool is_between_frames; /* What comes next is a frame that continues the message. */
     char bytes[];
 };
 
@@ -86,21 +107,58 @@ static bool append_part(struct connection *connection, struct bytes part, size_t
     if (part.len > bytes_max - len)
         return false;
     if (parts == NULL || len + part.len > parts->capacity) {
+        bool is_new = parts == NULL;
         size_t capacity = 2 * (len + part.len);
         parts = xrealloc(parts, sizeof *parts + capacity);
         parts->capacity = capacity;
+        if (is_new)
+            parts->is_compressed = is_marked_compressed(connection);
         transient->data = parts;
     }
     memcpy(parts->bytes + len, part.data, part.len);
     parts->len = len + part.len;
+    parts->is_between_frames = lws_remaining_packet_payload(connection->wsi) == 0;
     return true;
 }
 
-static void receive_message(struct connection *connection, struct bytes text) {
+static void receive_text(struct connection *connection, struct bytes text) {
     if (text_is_utf8(text))
         session_receive(connection->session, text);
     else
         session_close(connection->session, CLOSE_BAD_UTF8);
+}
+
+/* Every message stands by itself, so all connections share an inflater. */
+static void receive_compressed(struct connection *connection, struct bytes compressed) {
+    struct server *server = connection->server;
+    struct bytes text;
+    if (server->inflater == NULL)
+        server->inflater = inflater_create();
+    switch (inflater_run(server->inflater, compressed, frame_bytes_max(&server->options), &text)) {
+    case INFLATE_DONE:
+        receive_text(connection, text);
+        break;
+    case INFLATE_INVALID:
+        session_close(connection->session, CLOSE_BAD_COMPRESSION);
+        break;
+    case INFLATE_TOO_LARGE:
+        session_close(connection->session, CLOSE_TOO_LARGE);
+        break;
+    }
+}
+
+static void receive_message(struct connection *connection, struct bytes payload, bool is_compressed) {
+    if (is_compressed)
+        receive_compressed(connection, payload);
+    else
+        receive_text(connection, payload);
+}
+
+/* RFC 7692, section 6.1. libwebsockets refuses the bit where we have agreed on nothing, and tells nobody of the
+ * frames that it answers itself. */
+static bool is_marked_late(const struct connection *connection) {
+    const struct parts *parts = connection_data(connection);
+    return parts != NULL && parts->is_between_frames && is_marked_compressed(connection);
 }
 
 void websocket_on_received(struct connection *connection, struct bytes part) {
@@ -113,16 +171,19 @@ void websocket_on_received(struct connection *connection, struct bytes part) {
         session_close(connection->session, CLOSE_NOT_TEXT);
         return;
     }
-    if (connection_data(connection) == NULL && is_whole) {
-        receive_message(connection, part);
+    if (connection_data(connection) == NULL && is_whole && part.len <= frame_bytes_max(options)) {
+        receive_message(connection, part, is_marked_compressed(connection));
         return;
     }
-    if (!append_part(connection, part, frame_bytes_max(options))) {
+    if (is_marked_late(connection)) {
+        session_close(connection->session, CLOSE_BAD_FRAME);
+        connection_set_data(connection, NULL);
+    } else if (!append_part(connection, part, frame_bytes_max(options))) {
         session_close(connection->session, CLOSE_TOO_LARGE);
         connection_set_data(connection, NULL);
     } else if (is_whole) {
         const struct parts *parts = connection_data(connection);
-        receive_message(connection, bytes_make(parts->bytes, parts->len));
+        receive_message(connection, bytes_make(parts->bytes, parts->len), parts->is_compressed);
         connection_set_data(connection, NULL);
         connection_shrink(connection);
     }

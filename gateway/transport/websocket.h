@@ -7,7 +7,8 @@
 struct connection;
 struct session;
 
-extern const struct transport websocket_transport;
+/* How the connection is written to: what it agreed on in its handshake decides. */
+const struct transport *websocket_transport(const struct connection *connection);
 
 /* The session gets what the connection receives from now on. */
 void websocket_attach(struct connection *connection, struct session *session);

@@ -38,7 +38,7 @@ static void frame_element(struct bytes text, struct bytes cursor, struct buf *ou
 }
 
 /* What is framed for each session. */
-static struct wire *encode_text(const struct message *message) {
+static struct wire *encode_text(struct message *message) {
     struct buf text;
     buf_init(&text, 0);
     native_protocol.encode_message(message, &text);
@@ -63,15 +63,15 @@ static struct wire *encode(const struct message *message,
     return wire;
 }
 
-static struct wire *encode_feed(const struct message *message) {
+static struct wire *encode_feed(struct message *message) {
     return encode(message, frame_feed);
 }
 
-static struct wire *encode_line(const struct message *message) {
+static struct wire *encode_line(struct message *message) {
     return encode(message, frame_line);
 }
 
-static struct wire *encode_quote(const struct message *message) {
+static struct wire *encode_quote(struct message *message) {
     return encode(message, frame_quote);
 }
 

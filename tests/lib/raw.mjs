@@ -50,11 +50,12 @@ export class RawSocket {
             .join('\r\n');
         raw.write(Buffer.concat([Buffer.from(before), Buffer.from(request), Buffer.from(behind)]));
         const [head] = await raw.saw(/^HTTP\/1\.1 101 [^]*?\r\n\r\n/);
+        raw.head = head;
         raw.received = raw.received.subarray(head.length);
         return raw;
     }
 
-    // The unmasked frames received so far, as [{ opcode, payload }].
+    // The unmasked frames received so far, as [{ opcode, compressed, payload }]; `compressed` is RSV1.
     frames() {
         const frames = [];
         let at = 0;
@@ -69,7 +70,11 @@ export class RawSocket {
                 header = 10;
             }
             if (this.received.length < at + header + length) break;
-            frames.push({ opcode: this.received[at] & 0x0f, payload: this.received.subarray(at + header, at + header + length) });
+            frames.push({
+                opcode: this.received[at] & 0x0f,
+                compressed: (this.received[at] & 0x40) !== 0,
+                payload: this.received.subarray(at + header, at + header + length),
+            });
             at += header + length;
         }
         return frames;
@@ -84,10 +89,10 @@ export class RawSocket {
 }
 
 // A client's frame, masked as RFC 6455 wants it.
-export function frame(payload, { opcode = 1, fin = true, length = payload.length } = {}) {
+export function frame(payload, { opcode = 1, fin = true, compressed = false, length = payload.length } = {}) {
     const data = Buffer.from(payload);
     const mask = randomBytes(4);
-    const header = [(fin ? 0x80 : 0) | opcode];
+    const header = [(fin ? 0x80 : 0) | (compressed ? 0x40 : 0) | opcode];
     if (length < 126) header.push(0x80 | length);
     else if (length <= 0xffff) header.push(0x80 | 126, length >> 8, length & 0xff);
     else {

@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/deflate.h"
 #include "common/xalloc.h"
 #include "gateway/broker/broker.h"
+#include "gateway/core/message.h"
+#include "gateway/core/metrics.h"
 #include "gateway/forms.h"
 #include "gateway/transport/frame.h"
 
@@ -61,6 +64,7 @@ static void each_form_frames_in_its_own_way(void **state) {
     (void)state;
     assert_frames(&native_websocket_form, "", "\x81\x07{\"a\":1}");
     assert_frames(&native_websocket_form, "7-1", "\x81\x07{\"a\":1}");
+    assert_frames(&native_deflate_form, "", "\x81\x07{\"a\":1}");
     assert_frames(&native_sse_form, "", "data: {\"a\":1}\n\n");
     assert_frames(&native_sse_form, "7-1", "id: 7-1\ndata: {\"a\":1}\n\n");
     assert_frames(&native_line_form, "", "{\"a\":1}\n");
@@ -70,7 +74,7 @@ static void each_form_frames_in_its_own_way(void **state) {
     assert_frames(&native_poll_form, "7-1", "{\"a\":1},");
 }
 
-static void assert_wire(const struct form *form, const struct message *message, const char *expected) {
+static void assert_wire(const struct form *form, struct message *message, const char *expected) {
     struct wire *wire = form->encode(message);
     if (!bytes_equal_text(wire_bytes(wire), expected))
         fail_msg("%.*s is not %s", BYTES_FMT(wire_bytes(wire)), expected);
@@ -159,6 +163,9 @@ static void pings_are_what_each_transport_ignores(void **state) {
     assert_true(bytes_equal_text(native_websocket_form.ping, "\x89\x01p"));
     assert_true(bytes_equal_text(native_websocket_form.visible_ping, "\x81\x10{\"event\":\"ping\"}"));
     assert_true(native_websocket_form.has_pong);
+    assert_true(bytes_equal(native_deflate_form.ping, native_websocket_form.ping));
+    assert_true(bytes_equal(native_deflate_form.visible_ping, native_websocket_form.visible_ping));
+    assert_true(native_deflate_form.has_pong);
     assert_true(bytes_equal_text(native_sse_form.ping, ":\n\n"));
     assert_true(bytes_equal_text(native_line_form.ping, "\n"));
     assert_true(bytes_equal_text(native_chunk_form.ping, "1\r\n\n\r\n"));
@@ -166,12 +173,63 @@ static void pings_are_what_each_transport_ignores(void **state) {
     assert_false(native_sse_form.has_pong || native_chunk_form.has_pong || native_poll_form.has_pong);
 }
 
+static struct message *message_of_length(size_t len) {
+    char *payload = xmalloc(len);
+    memset(payload, '1', len);
+    struct entry entry = {.payload = bytes_make(payload, len)};
+    struct message *message = message_create(BYTES_LITERAL("a"), &entry, 0);
+    free(payload);
+    return message;
+}
+
+static void message_worth_it_is_compressed_once_for_all(void **state) {
+    (void)state;
+    struct metrics metrics = {0};
+    struct inflater *inflater = inflater_create();
+    struct message *message = message_of_length(2000);
+    struct bytes inflated;
+    forms_set_compression(1000, &metrics);
+    struct bytes plain = wire_bytes(message_wire(message, &native_websocket_form));
+    struct bytes compressed = wire_bytes(message_wire(message, &native_deflate_form));
+    assert_ptr_equal(message_wire(message, &native_deflate_form)->data, compressed.data);
+    assert_true(compressed.len < 100);
+    assert_int_equal((unsigned char)compressed.data[0], 0xC1); /* The last fragment of a text, RSV1. */
+    assert_int_equal(compressed.data[1], compressed.len - 2);
+    assert_int_equal(inflater_run(inflater, bytes_skip(compressed, 2), 4000, &inflated), INFLATE_DONE);
+    assert_true(bytes_equal(inflated, bytes_skip(plain, 4)));
+    assert_int_equal(metrics.bytes_compressible, inflated.len);
+    assert_int_equal(metrics.bytes_compressed, compressed.len - 2);
+    message_unref(message);
+    inflater_destroy(inflater);
+    forms_finish_compression();
+}
+
+static void message_not_worth_it_is_shared_with_the_others(void **state) {
+    (void)state;
+    struct message *small = message_of_length(900), *other = message_of_length(900);
+    forms_set_compression(1000, NULL);
+    assert_ptr_equal(message_wire(small, &native_deflate_form), message_wire(small, &native_websocket_form));
+    assert_ptr_equal(message_wire(other, &native_websocket_form), message_wire(other, &native_deflate_form));
+    assert_int_equal((unsigned char)message_wire(small, &native_deflate_form)->data[0], 0x81);
+    message_unref(small);
+    message_unref(other);
+
+    /* What compression makes larger. */
+    struct entry entry = {.payload = BYTES_LITERAL("\"q\"")};
+    struct message *noise = message_create(BYTES_LITERAL("a"), &entry, 0);
+    forms_set_compression(0, NULL);
+    assert_ptr_equal(message_wire(noise, &native_deflate_form), message_wire(noise, &native_websocket_form));
+    message_unref(noise);
+    forms_finish_compression();
+}
+
 /* Forms of one index share an encoding, so they have to encode alike. */
 static void forms_that_share_a_place_share_their_encoding(void **state) {
     (void)state;
     static const struct form *const forms[] = {
-        &native_websocket_form, &native_sse_form,        &native_chunk_form,     &native_line_form,
-        &native_sse_list_form,  &native_chunk_list_form, &native_line_list_form, &native_poll_form,
+        &native_websocket_form,  &native_deflate_form,   &native_sse_form,
+        &native_chunk_form,      &native_line_form,      &native_sse_list_form,
+        &native_chunk_list_form, &native_line_list_form, &native_poll_form,
     };
     enum { COUNT = sizeof forms / sizeof *forms };
     for (size_t i = 0; i < COUNT; i++) {
@@ -189,6 +247,8 @@ int main(void) {
         cmocka_unit_test(message_is_framed_with_its_place),
         cmocka_unit_test(long_messages_keep_their_length),
         cmocka_unit_test(no_payload_breaks_out_of_its_line),
+        cmocka_unit_test(message_worth_it_is_compressed_once_for_all),
+        cmocka_unit_test(message_not_worth_it_is_shared_with_the_others),
         cmocka_unit_test(pings_are_what_each_transport_ignores),
         cmocka_unit_test(forms_that_share_a_place_share_their_encoding),
     };

@@ -78,7 +78,7 @@ static void wire_lives_until_its_last_reference_goes(void **state) {
 
 static int encodings;
 
-static struct wire *encode(const struct message *message) {
+static struct wire *encode(struct message *message) {
     encodings++;
     return wire_create(message_channel(message), message_payload(message));
 }
