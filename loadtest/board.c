@@ -37,6 +37,7 @@ static void add_one(struct client_counts *sum, const struct client_counts *one) 
     sum->open_slow += one->open_slow;
     sum->connects += one->connects;
     sum->reconnects += one->reconnects;
+    sum->deflated += one->deflated;
     for (int i = 0; i < FAILURE_COUNT; i++)
         sum->failures[i] += one->failures[i];
     if (one->last_status != 0)

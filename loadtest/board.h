@@ -36,6 +36,7 @@ struct client_counts {
     uint32_t open_slow;  /* Of the live ones, slow readers. */
     uint64_t connects;   /* Became live, also again. */
     uint64_t reconnects; /* Became live again. */
+    uint64_t deflated;   /* Handshakes that agreed on permessage-deflate. */
     uint64_t failures[FAILURE_COUNT];
     uint32_t last_status;     /* Of the latest FAILURE_STATUS. */
     uint32_t last_close_code; /* Of the latest FAILURE_CLOSED over WebSocket. */

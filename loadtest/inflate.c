@@ -1,66 +1,39 @@
 #include "loadtest/inflate.h"
 
 #include <stdlib.h>
-#include <zlib.h>
 
 #include "common/buf.h"
+#include "common/deflate.h"
 #include "common/xalloc.h"
 
 enum { MESSAGE_BYTES_MAX = 16 << 20 };
 
-struct inflater {
-    z_stream stream;
-    struct buf in; /* What `out` was made from. */
-    struct buf out;
+struct inflate_memo {
+    struct inflater *inflater;
+    struct buf in;    /* What `out` was made from. */
+    struct bytes out; /* Borrowed from the inflater. */
     bool is_kept;
 };
 
-struct inflater *inflater_create(void) {
-    struct inflater *inflater = xcalloc(1, sizeof *inflater);
-    buf_init(&inflater->in, 0);
-    buf_init(&inflater->out, MESSAGE_BYTES_MAX);
-    if (inflateInit2(&inflater->stream, -15) != Z_OK)
-        abort();
-    return inflater;
+struct inflate_memo *inflate_memo_create(void) {
+    struct inflate_memo *memo = xcalloc(1, sizeof *memo);
+    memo->inflater = inflater_create();
+    buf_init(&memo->in, 0);
+    return memo;
 }
 
-void inflater_destroy(struct inflater *inflater) {
-    inflateEnd(&inflater->stream);
-    buf_finish(&inflater->in);
-    buf_finish(&inflater->out);
-    free(inflater);
+void inflate_memo_destroy(struct inflate_memo *memo) {
+    inflater_destroy(memo->inflater);
+    buf_finish(&memo->in);
+    free(memo);
 }
 
-static bool feed(struct inflater *inflater, const void *data, size_t len) {
-    z_stream *stream = &inflater->stream;
-    stream->next_in = (Bytef *)(uintptr_t)data;
-    stream->avail_in = (uInt)len;
-    do {
-        char *room = buf_reserve(&inflater->out, 4096);
-        if (room == NULL)
-            return false;
-        stream->next_out = (Bytef *)room;
-        stream->avail_out = 4096;
-        int result = inflate(stream, Z_SYNC_FLUSH);
-        if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-            return false;
-        inflater->out.len += 4096 - stream->avail_out;
-    } while (stream->avail_out == 0);
-    return true;
-}
-
-bool inflater_run(struct inflater *inflater, struct bytes in, struct bytes *out) {
-    if (!inflater->is_kept || !bytes_equal(in, buf_bytes(&inflater->in))) {
-        /* RFC 7692, section 7.2.2: the sender took these four bytes away. */
-        static const unsigned char tail[4] = {0x00, 0x00, 0xff, 0xff};
-        buf_clear(&inflater->in);
-        buf_append_bytes(&inflater->in, in);
-        buf_clear(&inflater->out);
-        inflateReset(&inflater->stream);
-        inflater->is_kept = feed(inflater, in.data, in.len) && feed(inflater, tail, sizeof tail);
-        if (!inflater->is_kept)
-            return false;
+bool inflate_memo_run(struct inflate_memo *memo, struct bytes in, struct bytes *out) {
+    if (!memo->is_kept || !bytes_equal(in, buf_bytes(&memo->in))) {
+        buf_clear(&memo->in);
+        buf_append_bytes(&memo->in, in);
+        memo->is_kept = inflater_run(memo->inflater, in, MESSAGE_BYTES_MAX, &memo->out) == INFLATE_DONE;
     }
-    *out = buf_bytes(&inflater->out);
-    return true;
+    *out = memo->out;
+    return memo->is_kept;
 }

@@ -1,6 +1,5 @@
-/* permessage-deflate (RFC 7692), receiving side, without context takeover. A server that shares one
- * compressed frame among all its clients sends us the same bytes again and again, so the latest result is
- * kept. */
+/* permessage-deflate (RFC 7692), receiving side. A server that shares one compressed frame among all its clients
+ * sends us the same bytes again and again, so the latest result is kept. */
 #ifndef LOADTEST_INFLATE_H
 #define LOADTEST_INFLATE_H
 
@@ -8,12 +7,12 @@
 
 #include "common/bytes.h"
 
-struct inflater;
+struct inflate_memo;
 
-struct inflater *inflater_create(void);
-void inflater_destroy(struct inflater *inflater);
+struct inflate_memo *inflate_memo_create(void);
+void inflate_memo_destroy(struct inflate_memo *memo);
 
 /* `*out` stays valid until the next call. False: not deflate, or beyond 16 MiB. */
-bool inflater_run(struct inflater *inflater, struct bytes in, struct bytes *out);
+bool inflate_memo_run(struct inflate_memo *memo, struct bytes in, struct bytes *out);
 
 #endif

@@ -1,7 +1,7 @@
 /* The payload of a test message: JSON that any gateway carries, with a mark in it that is found without a
  * JSON parser, also inside a larger envelope or an escaped string:
  *
- *   {"f":"ftl1:RRRRRRRR:PP:CCCCCC:LLL:SSSSSSSS:TTTTTTTTTTTTTTTT","p":"xxx..."}
+ *   {"f":"ftl1:RRRRRRRR:PP:CCCCCC:LLL:SSSSSSSS:TTTTTTTTTTTTTTTT","p":"words..."}
  *
  * run, publisher, channel, slot of the window, sequence number and time of sending in hexadecimal. */
 #ifndef LOADTEST_PAYLOAD_H

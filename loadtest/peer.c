@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/deflate.h"
 #include "loadtest/ws.h"
 
 static bool contains(struct bytes text, const char *needle) {
@@ -13,8 +14,16 @@ void peer_channel(struct buf *out, const struct options *options, uint32_t chann
     buf_append_u64(out, channel);
 }
 
-static void say(struct buf *out, const struct buf *text) {
-    ws_append_frame(out, WS_TEXT, buf_bytes(text));
+static void say(struct buf *out, const struct dialogue *dialogue, const struct buf *text) {
+    struct buf compressed;
+    if (dialogue->deflater == NULL) {
+        ws_append_frame(out, WS_TEXT, buf_bytes(text));
+        return;
+    }
+    buf_init(&compressed, 0);
+    deflater_run(dialogue->deflater, buf_bytes(text), &compressed);
+    ws_append_frame(out, WS_TEXT | WS_COMPRESSED, buf_bytes(&compressed));
+    buf_finish(&compressed);
 }
 
 static void http_request(struct buf *out, const char *path_and_fields, const struct endpoint *to,
@@ -43,7 +52,7 @@ static void fantail_greet(struct buf *out, const struct dialogue *dialogue) {
         if (position[0] != '\0')
             buf_printf(&text, ",\"since\":\"%s\"", position);
         buf_append_text(&text, "}");
-        say(out, &text);
+        say(out, dialogue, &text);
     }
     buf_finish(&text);
 }
@@ -150,7 +159,7 @@ static enum verdict socketio_hear(struct buf *out, const struct dialogue *dialog
         buf_append_text(&answer, "3");
     }
     if (answer.len > 0)
-        say(out, &answer);
+        say(out, dialogue, &answer);
     buf_finish(&answer);
     return verdict;
 }
@@ -215,7 +224,7 @@ static void centrifugo_greet(struct buf *out, const struct dialogue *dialogue) {
     buf_append_text(&text, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"");
     peer_channel(&text, dialogue->options, options_channel(dialogue->options, dialogue->subscriber, 0));
     buf_append_text(&text, "\"}}");
-    say(out, &text);
+    say(out, dialogue, &text);
     buf_finish(&text);
 }
 

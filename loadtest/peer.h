@@ -18,12 +18,16 @@ enum verdict {
     VERDICT_DRAIN,
 };
 
+struct deflater;
+
 /* One subscriber's side of the talk. */
 struct dialogue {
     const struct options *options;
     uint32_t subscriber;
     /* The position to subscribe from, per subscription, POSITION_BYTES apart; NULL or "": none. */
     const char *positions;
+    /* Where permessage-deflate is agreed on: what the client says is compressed, as browsers do. */
+    struct deflater *deflater;
 };
 
 enum { POSITION_BYTES = 48 };

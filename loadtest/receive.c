@@ -181,7 +181,7 @@ static bool take_data_frame(struct swarm *swarm, struct subscriber *subscriber,
     }
     bool is_compressed =
         frame->opcode == WS_CONTINUATION ? subscriber->fragments.data[0] == 1 : frame->is_compressed;
-    if (is_compressed && (swarm->inflater == NULL || !inflater_run(swarm->inflater, text, &text)))
+    if (is_compressed && (swarm->inflater == NULL || !inflate_memo_run(swarm->inflater, text, &text)))
         return false;
     take_text(swarm, subscriber, text);
     return true;
@@ -313,6 +313,9 @@ static size_t take_head(struct swarm *swarm, struct subscriber *subscriber, stru
     http_body_begin(&subscriber->body, &head);
     if (subscriber->transport == TRANSPORT_WS) {
         struct dialogue dialogue = subscriber_dialogue(swarm, subscriber);
+        bool is_deflated = bytes_start_with(head.extensions, BYTES_LITERAL("permessage-deflate"));
+        dialogue.deflater = is_deflated ? swarm->deflater : NULL;
+        swarm->counts->deflated += is_deflated;
         struct buf greeting;
         buf_init(&greeting, 0);
         swarm->options->peer->greet(&greeting, &dialogue);

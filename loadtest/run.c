@@ -347,6 +347,9 @@ static void collect(struct run *run) {
     if (result->totals.foreign > 0)
         result_warn(result, "%llu messages of another run came in on the same channels",
                     (unsigned long long)result->totals.foreign);
+    if (run->options->deflate && result->totals.deflated < result->totals.connects)
+        result_warn(result, "the server agreed on permessage-deflate with %llu connections only",
+                    (unsigned long long)result->totals.deflated);
     if (result->options->server_pid_count > 0 && !result->has_server)
         result_warn(result, "no process of --server-pid is running");
 }

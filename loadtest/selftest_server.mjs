@@ -51,6 +51,10 @@ function frame(text, first = 0x81) {
   return Buffer.concat([head, payload]);
 }
 
+function inflated(bytes) {
+  return zlib.inflateRawSync(Buffer.concat([bytes, Buffer.from([0, 0, 255, 255])]), { finishFlush: zlib.constants.Z_SYNC_FLUSH });
+}
+
 function deflated(text) {
   const raw = zlib.deflateRawSync(text, { finishFlush: zlib.constants.Z_SYNC_FLUSH });
   return frame(raw.subarray(0, raw.length - 4), 0xc1);
@@ -135,7 +139,9 @@ server.on('upgrade', (request, socket) => {
       const start = isLong ? 8 : 6; // The mask is all zeros.
       if (pending.length < start + length) return;
       const opcode = pending[0] & 15;
-      const payload = pending.subarray(start, start + length).toString();
+      const isCompressed = (pending[0] & 0x40) !== 0;
+      const bytes = pending.subarray(start, start + length);
+      const payload = (isCompressed ? inflated(bytes) : bytes).toString();
       pending = pending.subarray(start + length);
       if (opcode === 1) onCommand(socket, subscriber, JSON.parse(payload));
     }

@@ -14,7 +14,8 @@
 enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 5000, RETRIES_MAX = 20 };
 
 struct dialogue subscriber_dialogue(const struct swarm *swarm, const struct subscriber *subscriber) {
-    return (struct dialogue){swarm->options, subscriber->index, subscriber->positions};
+    return (struct dialogue){
+        .options = swarm->options, .subscriber = subscriber->index, .positions = subscriber->positions};
 }
 
 void subscriber_enqueue(struct swarm *swarm, struct subscriber *subscriber) {

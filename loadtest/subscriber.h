@@ -58,8 +58,9 @@ struct swarm {
     uint64_t measure_from_ns, measure_until_ns;
     char *buffer; /* What is being received; shared by all. */
     size_t buffer_bytes;
-    size_t hints[2]; /* Where marks are found: in the first message of a frame, in further ones. */
-    struct inflater *inflater;
+    size_t hints[2];           /* Where marks are found: in the first message of a frame, in further ones. */
+    struct deflater *deflater; /* Both of --deflate. */
+    struct inflate_memo *inflater;
 };
 
 /* subscriber.c */

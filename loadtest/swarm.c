@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/deflate.h"
 #include "common/xalloc.h"
 #include "loadtest/inflate.h"
 #include "loadtest/subscriber.h"
@@ -182,8 +183,10 @@ void swarm_run(const struct options *options, struct board *board, uint32_t proc
         .buffer_bytes = RECEIVE_BYTES,
     };
     swarm.queue_end = &swarm.queue;
-    if (options->deflate)
-        swarm.inflater = inflater_create();
+    if (options->deflate) {
+        swarm.deflater = deflater_create();
+        swarm.inflater = inflate_memo_create();
+    }
     srand(board->run + process);
     create_subscribers(&swarm, first);
     serve(&swarm);

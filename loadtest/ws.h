@@ -16,6 +16,7 @@ enum {
     WS_CLOSE = 8,
     WS_PING = 9,
     WS_PONG = 10,
+    WS_COMPRESSED = 0x40, /* RSV1, with WS_TEXT and WS_BINARY. */
 };
 
 /* The key that every handshake of ours sends, and the answer it must get. */
@@ -35,7 +36,7 @@ enum ws_result { WS_FRAME, WS_MORE, WS_BROKEN };
  * WS_BROKEN: no server may send this. */
 enum ws_result ws_parse(struct bytes in, struct ws_frame *frame, size_t *used);
 
-/* Appends a whole masked frame. */
+/* Appends a whole masked frame; `opcode` with WS_COMPRESSED for a payload that is compressed. */
 void ws_append_frame(struct buf *out, uint8_t opcode, struct bytes payload);
 
 /* The status of a close frame's payload; 1005 when it has none. */

@@ -166,7 +166,7 @@ async function main() {
   for (let round = 1; round <= Number(options.rounds); round++) {
     for (const scenarioName of chosen) {
       const scenario = scenarios[scenarioName];
-      const taking = names.filter((name) => !scenario.only || scenario.only.includes(name));
+      const taking = names.filter((name) => (scenario.only?.includes(name) ?? true) && (peers[name].onlyIn?.includes(scenarioName) ?? true));
       // Each round begins with another one, so that nobody always has the same neighbour before it.
       for (let i = 0; i < taking.length; i++) {
         const name = taking[(i + round - 1) % taking.length];

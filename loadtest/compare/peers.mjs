@@ -39,17 +39,25 @@ export function makePeers(options) {
       args: ['--port', port, '--redis-port', redisPort, ...(join ? ['--join'] : [])],
     }),
   });
+  const fantail = {
+    title: 'fantail',
+    version: () => output(path.join(build, 'gateway/fantail'), ['--version']).split('\n')[0].replace(/^fantail /, ''),
+    load: ['--peer', 'fantail'],
+    start: ({ port, redisPort, dir }) => ({
+      command: path.join(build, 'gateway/fantail'),
+      args: ['--config', fill('fantail.cfg', `${dir}/fantail.cfg`, { PORT: port, ADMIN: port + 1, REDIS: redisPort })],
+    }),
+  };
   return {
     floor: floor(false),
     joinfloor: floor(true),
-    fantail: {
-      title: 'fantail',
-      version: () => output(path.join(build, 'gateway/fantail'), ['--version']).split('\n')[0].replace(/^fantail /, ''),
-      load: ['--peer', 'fantail'],
-      start: ({ port, redisPort, dir }) => ({
-        command: path.join(build, 'gateway/fantail'),
-        args: ['--config', fill('fantail.cfg', `${dir}/fantail.cfg`, { PORT: port, ADMIN: port + 1, REDIS: redisPort })],
-      }),
+    fantail,
+    fantaildeflate: {
+      title: 'fantail, compressed',
+      onlyIn: ['deflate'],
+      version: () => 'this tree',
+      load: ['--peer', 'fantail', '--deflate'],
+      start: (at) => ({ ...fantail.start(at), env: { FANTAIL_WEBSOCKET_COMPRESSION: 'on' } }),
     },
     nchan: {
       title: 'Nchan',

@@ -18,7 +18,7 @@ function chart(title, metric, rows) {
   const bars = rows.map((row, i) => {
     const y = 52 + i * 30;
     const width = Math.max(2, (row.value / top) * 430);
-    const fill = row.name === 'fantail' ? '#d9480f' : row.name.includes('floor') ? '#868e96' : '#4c8fb5';
+    const fill = row.name.startsWith('fantail') ? '#d9480f' : row.name.includes('floor') ? '#868e96' : '#4c8fb5';
     return `<text x="120" y="${y + 14}" text-anchor="end">${escape(row.title)}</text><rect x="130" y="${y}" width="${width.toFixed(1)}" height="20" rx="3" fill="${fill}"/><text x="${(138 + width).toFixed(1)}" y="${y + 14}">${escape(metric.show(row.value))}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 ${height}" role="img" aria-label="${escape(title)}">
@@ -54,7 +54,7 @@ function summarize(name, scenario, runs, peers) {
 }
 
 function table(scenario, rows) {
-  const floorName = scenario.metrics[0].better === 'more' ? 'joinfloor' : 'floor';
+  const floorName = scenario.reference ?? (scenario.metrics[0].better === 'more' ? 'joinfloor' : 'floor');
   const floor = rows.find((row) => row.name === floorName);
   const headers = ['server', ...scenario.metrics.map((metric) => metric.title)];
   if (floor) headers.push(`of the ${floor.title}`);
@@ -93,7 +93,8 @@ ${versions.join('\n')}
   pay for a broker; it does pay for the HTTP requests.
 - In the closed loop everything but the server shares one CPU. Where it says that the load tool was at its limit, the server could
   do more than is shown.
-- All servers run as their own guides advise, with one process, without access logs and without compression: \`loadtest/compare/servers/\`.
+- All servers run as their own guides advise, with one process, without access logs and, but where it says so, without
+  compression: \`loadtest/compare/servers/\`.
 `;
 }
 

@@ -75,6 +75,18 @@ export const scenarios = {
     only: ['fantail', 'floor'],
     metrics: [cpuPerDelivery, p99],
   },
+  deflate: {
+    title: 'Compression: 1 KB of JSON, 1,000 subscribers that offer permessage-deflate, 20 messages a second',
+    args: ['fanout', '-n', '1000', '-r', '20', '--payload', '1024'],
+    only: ['fantail', 'fantaildeflate'],
+    reference: 'fantail',
+    // Not more than 1.1 of it without compression, and at most 200 bytes more for a connection.
+    metrics: [
+      cpuPerDelivery,
+      { title: 'RSS per connection', better: 'less', read: (r) => r.server.rss_per_connection, show: bytes, isSecondary: true },
+      p99,
+    ],
+  },
   slow: {
     title: '64 readers that do not read among 1,000, 20 messages a second of 4 KiB: the others',
     args: ['slow', '-n', '1000', '--slow', '64', '-r', '20', '--payload', '4096'],
