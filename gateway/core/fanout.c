@@ -2,7 +2,12 @@
  *
  * A pass carries the channels that have news. A subscriber of one of them gets that channel's batch, the same
  * bytes for all; one who is due several batches gets them gathered into one write. Nothing here allocates,
- * looks up or logs per delivery. */
+ * looks up or logs per delivery.
+ *
+ * A pass yields to the loop every so many writes. While it carries one channel only and nothing else waits, what
+ * has come for that channel meanwhile joins the batch where the pass stands and goes once round the subscribers
+ * from there. So nobody waits for a pass to end, and each write carries all that has come since the last one to the
+ * same subscriber: the more there is to send, the more of it is joined. */
 #include "gateway/core/hub.h"
 
 #include <assert.h>
@@ -67,35 +72,51 @@ static void serve_marks(struct channel *channel) {
     }
 }
 
-static bool batch_has_room(const struct batch *batch, size_t bytes, const struct message *next) {
-    return next != NULL && next->kind == ENTRY_MESSAGE &&
-           (batch->count == 0 ||
-            (batch->count < BATCH_MESSAGES_MAX && bytes + next->payload_len <= BATCH_BYTES_MAX));
+static bool batch_has_room(const struct batch *batch, size_t bytes) {
+    return batch->count == 0 ||
+           (batch->count < BATCH_MESSAGES_MAX && batch->bytes + bytes <= BATCH_BYTES_MAX);
 }
 
-static struct batch *batch_take(struct channel *channel) {
-    struct batch *batch = xcalloc(1, sizeof *batch);
-    size_t bytes = 0;
-    struct message **last = &batch->first;
-    while (batch_has_room(batch, bytes, channel->pending_first)) {
+static void batch_forget_joined(struct batch *batch) {
+    for (int i = 0; i < FORM_COUNT; i++) {
+        wire_unref(batch->joined[i]);
+        batch->joined[i] = NULL;
+    }
+}
+
+/* Moves what is pending into the channel's batch as far as there is room, up to the next mark. */
+static void batch_fill(struct channel *channel) {
+    struct batch *batch = channel->batch;
+    uint64_t round_end = batch->served + channel->subscriber_count;
+    while (channel->pending_first != NULL && channel->pending_first->kind == ENTRY_MESSAGE &&
+           batch_has_room(batch, channel->pending_first->payload_len)) {
         struct message *message = take_pending(channel);
         remember(channel, message);
-        bytes += message->payload_len;
+        message->round_end = round_end;
+        if (batch->first == NULL)
+            batch->first = message;
+        else
+            batch->last->next_in_batch = message;
+        batch->last = message;
+        batch->bytes += message->payload_len;
         batch->count++;
-        *last = message;
-        last = &message->next_in_batch;
+        batch_forget_joined(batch);
     }
-    return batch;
 }
 
-static void batch_destroy(struct batch *batch) {
-    for (struct message *message = batch->first, *next; message != NULL; message = next) {
-        next = message->next_in_batch;
+/* Takes out the messages that have been round all subscribers; all, once the pass is done. */
+static void batch_retire(struct channel *channel, bool all) {
+    struct batch *batch = channel->batch;
+    uint64_t now_ns = clock_monotonic_ns();
+    while (batch->first != NULL && (all || batch->first->round_end == batch->served)) {
+        struct message *message = batch->first;
+        batch->first = message->next_in_batch;
+        batch->bytes -= message->payload_len;
+        batch->count--;
+        metrics_observe(&channel->hub->options.metrics->delivery, (now_ns - message->arrived_ns) / 1000);
         message_unref(message);
     }
-    for (int i = 0; i < FORM_COUNT; i++)
-        wire_unref(batch->joined[i]);
-    free(batch);
+    batch_forget_joined(batch);
 }
 
 static struct wire *batch_wire(struct batch *batch, const struct form *form) {
@@ -178,10 +199,12 @@ static void start_pass(struct hub *hub) {
         if (channel->subscriber_count > 0)
             wheel_cancel(&channel->timer); /* What waited for a batch goes now. */
         serve_marks(channel);
-        if (channel->pending_first != NULL)
-            channel->batch = batch_take(channel);
-        else
+        if (channel->pending_first != NULL) {
+            channel->batch = xcalloc(1, sizeof *channel->batch);
+            batch_fill(channel);
+        } else {
             list_unlink(&channel->dirty);
+        }
     }
     hub->pass_number++;
     hub->pass_at = hub->pass.next;
@@ -191,15 +214,12 @@ static void start_pass(struct hub *hub) {
         mark_sessions(hub);
 }
 
-/* The first channel of the pass has been served. In a gathering pass its batch stays for the sessions that
- * other channels lead to, so batches end with the pass. */
+/* In a gathering pass a batch stays for the sessions that other channels lead to, so batches end with the pass. */
 static void finish_pass(struct hub *hub) {
-    uint64_t now_ns = clock_monotonic_ns();
     while (!list_is_empty(&hub->pass)) {
         struct channel *channel = list_entry(hub->pass.next, struct channel, dirty);
-        assert(channel->batch != NULL);
-        metrics_observe(&hub->options.metrics->delivery, (now_ns - channel->batch->first->arrived_ns) / 1000);
-        batch_destroy(channel->batch);
+        batch_retire(channel, true);
+        free(channel->batch);
         channel->batch = NULL;
         list_unlink(&channel->dirty);
         if (channel->pending_first != NULL)
@@ -219,8 +239,28 @@ static void serve_subscriber(struct hub *hub, struct subscription *subscription,
     }
 }
 
+/* Serves one channel until each of its messages has been round. */
+static bool continue_round(struct hub *hub, uint32_t *writes) {
+    struct channel *channel = list_entry(hub->pass_at, struct channel, dirty);
+    struct batch *batch = channel->batch;
+    while (batch->count > 0 && channel->subscriber_count > 0) {
+        if (*writes == 0)
+            return false;
+        (*writes)--;
+        serve_subscriber(hub, channel->subscribers[hub->pass_cursor], batch);
+        if (++hub->pass_cursor == channel->subscriber_count)
+            hub->pass_cursor = 0;
+        if (++batch->served == batch->first->round_end)
+            batch_retire(channel, false);
+    }
+    finish_pass(hub);
+    return true;
+}
+
 /* Serves up to `*writes` subscribers; returns whether the pass is done. */
 static bool continue_pass(struct hub *hub, uint32_t *writes) {
+    if (!hub->pass_is_gathering)
+        return continue_round(hub, writes);
     while (hub->pass_at != &hub->pass) {
         struct channel *channel = list_entry(hub->pass_at, struct channel, dirty);
         while (hub->pass_cursor < channel->subscriber_count) {
@@ -240,6 +280,27 @@ void hub_finish_pass(struct hub *hub) {
     uint32_t writes = UINT32_MAX;
     if (!list_is_empty(&hub->pass))
         continue_pass(hub, &writes);
+}
+
+/* Whether what comes for the channel of the pass may join it. Other channels must not wait for more than one round,
+ * nor sessions that have ended. */
+static bool may_join(const struct hub *hub) {
+    return !hub->pass_is_gathering && list_is_empty(&hub->dirty) && list_is_empty(&hub->closing);
+}
+
+static void join_pending(struct hub *hub) {
+    struct channel *channel = list_entry(hub->pass_at, struct channel, dirty);
+    if (channel->pending_first == NULL || !may_join(hub))
+        return;
+    batch_fill(channel);
+    if (channel->pending_first == NULL)
+        wheel_cancel(&channel->timer);
+}
+
+/* With more to send than a turn allows Redis is not read, unless there is room where it would go. */
+static bool has_backlog(const struct hub *hub) {
+    const struct channel *channel = list_entry(hub->pass_at, struct channel, dirty);
+    return !may_join(hub) || channel->pending_first != NULL || !batch_has_room(channel->batch, 1);
 }
 
 static void hold_broker(struct hub *hub, bool is_held) {
@@ -272,8 +333,9 @@ bool hub_end_turn(struct hub *hub) {
             start_pass(hub);
         if (list_is_empty(&hub->pass))
             break;
+        join_pending(hub);
         if (!continue_pass(hub, &writes)) {
-            hold_broker(hub, true);
+            hold_broker(hub, has_backlog(hub));
             return true;
         }
     }

@@ -10,9 +10,9 @@
 #include "gateway/core/recovery.h"
 #include "gateway/core/session.h"
 
-/* Writes after which a pass yields: about 10 ms of sends, so that accepts, pings and Redis get their turn while a
- * message goes to a hundred thousand subscribers. */
-enum { PASS_WRITES_MAX = 2048 };
+/* Writes after which a pass yields: about a millisecond of sends, so that accepts, pings and Redis get their turn
+ * while a message goes to a hundred thousand subscribers, and what comes meanwhile soon joins. */
+enum { PASS_WRITES_MAX = 256 };
 
 struct hub *hub_create(const struct hub_options *options) {
     struct hub *hub = xcalloc(1, sizeof *hub);

@@ -49,7 +49,10 @@ struct pending_reply {
 /* The messages of one channel that one pass of the fan-out delivers. */
 struct batch {
     struct message *first; /* Linked by `next_in_batch`. */
+    struct message *last;
     uint32_t count;
+    size_t bytes;
+    uint64_t served;                 /* Subscribers, by the pass so far: those served twice count twice. */
     struct wire *joined[FORM_COUNT]; /* All of them in one piece; made when a subscriber needs it. */
 };
 
