@@ -11,7 +11,9 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 async def main(url, channel):
     extensions = [ClientPerMessageDeflateFactory(server_max_window_bits=12, client_max_window_bits=12)]
     async with websockets.connect(url, subprotocols=["fantail.v1"], extensions=extensions, compression=None) as socket:
-        print("agreed:", socket.response_headers.get("Sec-WebSocket-Extensions"))
+        # Where it was up to version 13, and where it is since.
+        headers = socket.response_headers if hasattr(socket, "response_headers") else socket.response.headers
+        print("agreed:", headers.get("Sec-WebSocket-Extensions"))
         await socket.send(json.dumps({"ref": 1, "op": "subscribe", "channel": channel}))
         assert json.loads(await socket.recv())["ok"]
         sent = [{"text": "a" * 1000}, {"text": "b"}, [{"id": i, "name": "user %d" % i} for i in range(1500)]]
