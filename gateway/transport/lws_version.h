@@ -12,9 +12,9 @@
  * before the transaction ends, or it spins. */
 enum { LWS_READS_WHILE_ANSWERING = LWS_IS_4_2 };
 
-/* Whether WebSockets are compressed where the configuration says "auto". Ours goes around libwebsockets' compressor, but not
- * around its parser of frames, which in 4.1.6 has faults with extensions that were found later. None of them is on
- * our way as far as we can see; whoever runs that version may decide. */
+/* Whether WebSockets are compressed where the configuration says "auto". We go around libwebsockets' compressor, but
+ * not around its parser of frames, which in 4.1.6 has faults with extensions that were found later. None of them is
+ * on our way as far as we can see; whoever runs that version may decide. */
 enum { LWS_IS_COMPRESSED_BY_DEFAULT = LWS_IS_4_2 };
 
 #endif
