@@ -22,6 +22,7 @@ struct exchange {
     const struct route *route;
     enum error refusal; /* What it will be answered, whatever the body; ERR_OK: the route decides. */
     struct buf body;
+    uint64_t body_due; /* Bytes of the body that have not come yet. */
     struct buf response;
     bool is_answered;
     bool is_handled;    /* The route has it, or had it. */
@@ -449,6 +450,7 @@ int http_on_request(struct connection *connection) {
     /* libwebsockets 4.1.6 takes an explicit zero for a length that is not known; nothing more will come. */
     if (bytes == 0)
         return handle(exchange);
+    exchange->body_due = bytes;
     return 0;
 }
 
@@ -467,10 +469,19 @@ int http_on_body(struct connection *connection, struct bytes part) {
     if (!is_just_read(connection, part))
         return -1;
     connection->server->options.metrics->bytes_in += part.len;
-    if (exchange != NULL && !exchange->is_handled && exchange->refusal == ERR_OK &&
-        !buf_append_bytes(&exchange->body, part))
+    if (exchange == NULL || exchange->is_handled)
+        return 0;
+    bool is_past_end = LWS_READS_PAST_BODIES && part.len > exchange->body_due;
+    if (is_past_end)
+        part.len = exchange->body_due;
+    exchange->body_due -= part.len;
+    if (exchange->refusal == ERR_OK && !buf_append_bytes(&exchange->body, part))
         exchange->refusal = ERR_MESSAGE_TOO_LARGE;
-    return 0;
+    if (!is_past_end)
+        return 0;
+    /* The next request is lost with what lies behind this body: this one is answered, and the connection ends. */
+    exchange->must_close = true;
+    return handle(exchange);
 }
 
 int http_on_body_end(struct connection *connection) {

@@ -12,6 +12,11 @@
  * before the transaction ends, or it spins. */
 enum { LWS_READS_WHILE_ANSWERING = LWS_IS_4_2 };
 
+/* Whether it takes all that it has read for a request's body, also what lies behind its end (ops-h1.c, lws_read_h1:
+ * content_length_given, which only HTTP/2 and clients set). It counts beyond the end then and never tells of it.
+ * From 4.2.0 to 4.5.8 at least. */
+enum { LWS_READS_PAST_BODIES = LWS_IS_4_2 };
+
 /* Whether WebSockets are compressed where the configuration says "auto". We go around libwebsockets' compressor, but
  * not around its parser of frames, which in 4.1.6 has faults with extensions that were found later. None of them is
  * on our way as far as we can see; whoever runs that version may decide. */

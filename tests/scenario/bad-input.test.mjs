@@ -307,6 +307,29 @@ test('requests sent before the one before was answered hold up nobody', async ()
     raw.destroy();
 });
 
+test('a body ends where its length says, whatever comes behind it', async () => {
+    const head = post('12').slice(0, -2);
+    const pieces = [[`${head}12${post('34')}`], [head, `12${post('34')}`], [`${head}1`, `2${get}`], [`${head}12`, get]];
+    const client = await NativeClient.open(gateway);
+    await client.subscribe('chat:x');
+    const published = [];
+    for (const [first, then] of pieces) {
+        const raw = await RawSocket.connect(gateway.port);
+        raw.write(first);
+        if (then) {
+            await neighbourIsUnharmed(); // The worker has read the first piece.
+            raw.write(then);
+        }
+        await raw.saw(/^HTTP\/1\.1 200 /);
+        published.push(12, `after ${first}`);
+        await neighbour.publish('chat:x', published.at(-1));
+        await client.message('chat:x', (data) => data === published.at(-1));
+        assert.deepEqual(client.messages('chat:x'), published);
+        raw.destroy();
+    }
+    await client.end();
+});
+
 test('a body whose end is not told by one Content-Length is answered with 411', async () => {
     const ends = ['Transfer-Encoding: chunked', 'Content-Length: 3\r\nTransfer-Encoding: chunked', 'Content-Length: 3\r\nContent-Length: 5', 'Content-Length: -1', 'Content-Length: 9e9', 'Content-Length: 99999999999999999999', 'X: y'];
     for (const end of ends) {
