@@ -6,7 +6,7 @@ import path from 'node:path';
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { makePeers } from './peers.mjs';
-import { scenarios } from './scenarios.mjs';
+import { bars, scenarios } from './scenarios.mjs';
 import { writeResults } from './report.mjs';
 
 const here = import.meta.dirname;
@@ -166,6 +166,7 @@ async function main() {
   for (let round = 1; round <= Number(options.rounds); round++) {
     for (const scenarioName of chosen) {
       const scenario = scenarios[scenarioName];
+      if (round > (scenario.rounds ?? Infinity)) continue;
       const taking = names.filter((name) => (scenario.only?.includes(name) ?? true) && (peers[name].onlyIn?.includes(scenarioName) ?? true));
       // Each round begins with another one, so that nobody always has the same neighbour before it.
       for (let i = 0; i < taking.length; i++) {
@@ -198,7 +199,7 @@ async function main() {
   };
   const replaced = new Set(runs.map((run) => `${run.scenario} ${run.peer}`));
   const all = [...kept.filter((run) => !replaced.has(`${run.scenario} ${run.peer}`)), ...runs];
-  writeResults({ out: options.out, machine, runs: all, peers, scenarios, seconds: Number(options.duration) });
+  writeResults({ out: options.out, machine, runs: all, peers, scenarios, bars, seconds: Number(options.duration) });
   console.log(`wrote ${path.join(options.out, 'RESULTS.md')}`);
 }
 

@@ -59,6 +59,13 @@ export function makePeers(options) {
       load: ['--peer', 'fantail', '--deflate'],
       start: (at) => ({ ...fantail.start(at), env: { FANTAIL_WEBSOCKET_COMPRESSION: 'on' } }),
     },
+    fantailworkers: {
+      title: 'fantail, 6 workers',
+      onlyIn: ['crowd'],
+      version: () => 'this tree',
+      load: ['--peer', 'fantail'],
+      start: (at) => ({ ...fantail.start(at), env: { FANTAIL_WORKERS: '6' } }),
+    },
     nchan: {
       title: 'Nchan',
       version: () =>

@@ -98,12 +98,26 @@ ${versions.join('\n')}
 `;
 }
 
-export function writeResults({ out, machine, runs, peers, scenarios, seconds }) {
+// What was to be reached, and what was.
+function barTable(bars, all) {
+  const lines = [];
+  for (const bar of bars) {
+    const value = bar.read((scenario, peer, metric) => all[scenario]?.find((row) => row.name === peer)?.values[metric] ?? NaN);
+    if (!Number.isFinite(value)) continue;
+    const [word, limit] = bar.atMost !== undefined ? ['at most', bar.atMost] : ['at least', bar.atLeast];
+    const isMet = bar.atMost !== undefined ? value <= limit : value >= limit;
+    lines.push(`| ${bar.what} | ${word} ${bar.show(limit)} | ${bar.show(value)} | ${isMet ? 'yes' : '**no**'} |`);
+  }
+  return ['## What fantail set out to reach\n', '| | bar | measured | reached |', '|---|---:|---:|---|', ...lines, ''].join('\n');
+}
+
+export function writeResults({ out, machine, runs, peers, scenarios, bars, seconds }) {
   const charts = path.join(out, 'charts');
-  const parts = [head(machine, seconds)];
+  const all = Object.fromEntries(Object.keys(scenarios).map((name) => [name, summarize(name, scenarios[name], runs, peers)]));
+  const parts = [head(machine, seconds), barTable(bars, all)];
   fs.mkdirSync(charts, { recursive: true });
   for (const [name, scenario] of Object.entries(scenarios)) {
-    const rows = summarize(name, scenario, runs, peers);
+    const rows = all[name];
     if (rows.length === 0) continue;
     const [metric] = scenario.metrics;
     const drawn = rows.filter((row) => Number.isFinite(row.values[0])).map((row) => ({ ...row, value: row.values[0] }));
