@@ -42,6 +42,7 @@ export const scenarios = {
   idle: {
     title: 'Idle: 18,000 subscribed connections',
     args: ['idle', '-n', '18000', '--settle', '2', '--drain', '20'],
+    rounds: 2,
     seconds: 27, // One round of the heartbeats, which most servers send every 25 s.
     metrics: [
       { title: 'RSS per connection', better: 'less', read: (r) => r.server.rss_per_connection, show: bytes },
