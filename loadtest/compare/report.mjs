@@ -88,9 +88,10 @@ ${versions.join('\n')}
 - CPU is the time of all processes of the server, user and system. On loopback it includes the receiver's half of TCP, which runs
   inside the sender's \`send()\`: ratios carry over to other machines, microseconds do not.
 - *floor* is \`fantail-floor\`: a ready frame, one \`send()\` per delivery, nothing else. *joining floor* sends all that came in one turn of
-  its loop at once. No server of that kind can be much cheaper.
+  its loop at once, and ends one round of its subscribers before it begins the next; who joins during a round, as fantail does, sends less.
 - Nchan and Centrifugo get their messages by HTTP and keep them in memory, the others by Redis PUBLISH. Nchan therefore does not
-  pay for a broker; it does pay for the HTTP requests.
+  pay for a broker; it does pay for the HTTP requests. Its clients name their channel in the URL, so a connect there takes a read and a
+  write less than with a \`subscribe\` command.
 - In the closed loop everything but the server shares one CPU. Where it says that the load tool was at its limit, the server could
   do more than is shown.
 - All servers run as their own guides advise, with one process, without access logs and, but where it says so, without
