@@ -258,6 +258,14 @@ const char *config_needs_restart(const struct config *running, const struct conf
     return NULL;
 }
 
+void config_keep_fixed(struct config *fresh, const struct config *running) {
+    for (size_t i = 0; i < config_settings.count; i++) {
+        const struct setting *setting = &config_settings.items[i];
+        if (!setting->reloadable && !setting_is_equal(setting, running, fresh))
+            setting_copy(setting, fresh, running);
+    }
+}
+
 bool network_contains(const struct network *network, const uint8_t address[16]) {
     size_t whole = network->prefix_bits / 8;
     unsigned rest = network->prefix_bits % 8;

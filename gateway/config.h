@@ -128,6 +128,9 @@ void config_free(struct config *config); /* NULL is fine. */
  * origins, websocket and log.level): its path, a static string. NULL when there is none. */
 const char *config_needs_restart(const struct config *running, const struct config *fresh);
 
+/* Gives `fresh` the values that `running` has for these. */
+void config_keep_fixed(struct config *fresh, const struct config *running);
+
 /* Every setting with its default, type, name in the environment and what it is for, as text for people. */
 void config_print_settings(FILE *out);
 

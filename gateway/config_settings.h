@@ -73,6 +73,8 @@ bool setting_add_item(const struct setting *setting, struct config *config, cons
 
 bool setting_is_list(const struct setting *setting);
 bool setting_is_equal(const struct setting *setting, const void *a, const void *b);
+/* Not of SETTING_ORIGINS and SETTING_NAMESPACES. */
+void setting_copy(const struct setting *setting, struct config *to, const struct config *from);
 
 /* FANTAIL_LIMITS_MESSAGE_BYTES. */
 enum { ENVIRONMENT_NAME_BYTES = 64 };

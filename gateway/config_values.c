@@ -1,4 +1,5 @@
-/* Values of settings: stored, checked, compared. */
+/* Values of settings: stored, checked, compared, copied. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,7 +293,7 @@ bool setting_set_from_environment(const struct setting *setting, struct config *
     return false;
 }
 
-/* ---- comparing ---- */
+/* ---- comparing and copying ---- */
 
 bool setting_is_list(const struct setting *setting) {
     return setting->kind >= SETTING_ORIGINS;
@@ -340,4 +341,25 @@ bool setting_is_equal(const struct setting *setting, const void *a, const void *
         return memcmp((const char *)a + setting->offset, (const char *)b + setting->offset, setting->size) ==
                0;
     }
+}
+
+static void copy_networks(struct config *to, const struct config *from) {
+    size_t bytes = from->trusted_proxy_count * sizeof *from->trusted_proxies;
+    free(to->trusted_proxies);
+    to->trusted_proxies = NULL;
+    to->trusted_proxy_count = from->trusted_proxy_count;
+    if (bytes == 0)
+        return;
+    to->trusted_proxies = xmalloc(bytes);
+    memcpy(to->trusted_proxies, from->trusted_proxies, bytes);
+}
+
+void setting_copy(const struct setting *setting, struct config *to, const struct config *from) {
+    assert(setting->kind != SETTING_ORIGINS && setting->kind != SETTING_NAMESPACES);
+    if (setting->kind == SETTING_TEXT)
+        store_text(setting, to, *text_of(setting, (void *)from));
+    else if (setting->kind == SETTING_NETWORKS)
+        copy_networks(to, from);
+    else
+        memcpy(member_of(setting, to), member_of(setting, (void *)from), setting->size);
 }

@@ -174,6 +174,8 @@ static void on_reload(struct worker *worker, const json_t *message) {
         return;
     }
     struct config *old = worker->config;
+    /* Otherwise each would change where somebody happens to read it anew, and clients have been told some. */
+    config_keep_fixed(config, worker->boot_config);
     worker->config = config;
     hub_set_config(worker->hub, config);
     if (worker->boot_config->broker == BROKER_REDIS)

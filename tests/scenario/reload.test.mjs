@@ -96,13 +96,14 @@ test('a broken file changes nothing and is told', async (t) => {
 
 test('what takes a restart stays as it is, also for a worker that starts later', async (t) => {
     const { redis, gateway, clients } = await start(t);
-    await gateway.reload(`${open}\nnode = "renamed"; redis = { linger_ms = 1; };`);
+    await gateway.reload(`${open}\nnode = "renamed"; redis = { linger_ms = 1; }; ping = { interval_seconds = 3; };`);
     await until('both workers have the rest', () => reloads(gateway) === 2);
     await gateway.process.saw(/a setting takes effect only with a restart setting=node/);
     await nobodyWasDropped(redis, clients);
     const name = async () => {
         const client = await NativeClient.open(gateway);
-        const { node } = await client.request({ op: 'connect' });
+        const { node, ping_seconds } = await client.request({ op: 'connect' });
+        assert.equal(ping_seconds, 25);
         await client.end();
         return node;
     };

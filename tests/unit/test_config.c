@@ -453,6 +453,31 @@ static void everything_else_needs_a_restart(void **state) {
     needs_restart_for("trusted_proxies = [ \"::1\" ];", "trusted_proxies");
 }
 
+/* Everything that needs one, of each kind, is as it was; the rest is new. */
+static void what_needs_a_restart_stays_as_it_is(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "node = \"n9\"; listen = { port = 9000; proxy_protocol = true; }; ping = { interval_seconds = 1; };\n"
+        "log = { format = \"json\"; }; trusted_proxies = [ \"::1\", \"10.0.0.0/8\" ]; static_dir = \"/x\";\n"
+        "limits = { message_bytes = 5; }; origins = [ \"*\" ];",
+    };
+    for (int i = 0; i < 2; i++) {
+        struct config *running = accept_text(texts[i]);
+        struct config *fresh = accept_text(texts[!i]);
+        struct config *expected = accept_text(texts[!i]);
+        config_keep_fixed(fresh, running);
+        assert_null(config_needs_restart(running, fresh));
+        assert_int_equal(fresh->ping.interval_seconds, running->ping.interval_seconds);
+        assert_int_equal(fresh->limits.message_bytes, expected->limits.message_bytes);
+        assert_int_equal(fresh->origin_count, expected->origin_count);
+        config_free(running);
+        config_free(expected);
+        assert_int_equal(fresh->trusted_proxy_count, i == 0 ? 0 : 2);
+        config_free(fresh);
+    }
+}
+
 static void same_text_needs_no_restart(void **state) {
     (void)state;
     static const char text[] = "trusted_proxies = [ \"::1\", \"10.0.0.0/8\" ]; origins = [ \"*\" ];";
@@ -578,6 +603,7 @@ int main(void) {
         CONFIG_TEST(dev_leaves_what_the_file_says),
         CONFIG_TEST(namespaces_limits_origins_and_log_level_reload),
         CONFIG_TEST(everything_else_needs_a_restart),
+        CONFIG_TEST(what_needs_a_restart_stays_as_it_is),
         CONFIG_TEST(same_text_needs_no_restart),
         CONFIG_TEST(network_contains_by_its_leading_bits),
         CONFIG_TEST(file_that_cannot_be_read_is_told),
