@@ -325,9 +325,10 @@ static void on_link_lost(void *context) {
     struct hub *hub = context;
     for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
         channel->is_subscribed = false;
+        /* Where there is a stream, what is missed will be read from it, but for what was never in it. */
+        channel->gap_owed = channel->gap_owed || !channel_has_history(channel) || channel->carries_bare;
         if (channel_has_history(channel))
-            continue; /* What is missed will be read from the stream. */
-        channel->gap_owed = true;
+            continue;
         /* Nobody is left waiting for as long as Redis is away: the subscription stands, and its first event
          * once Redis is back is the gap. */
         channel_answer_pending(channel, ERR_OK);
@@ -337,6 +338,7 @@ static void on_link_lost(void *context) {
 /* A reload gave the channel a history at the broker, or took it. */
 static void change_history(struct channel *channel) {
     struct hub *hub = channel->hub;
+    bool is_cut_short = channel->has_seen && (channel->recovery != NULL || channel->gap_owed);
     recovery_forget(channel);
     if (channel->history != NULL)
         history_finish(channel->history);
@@ -346,6 +348,10 @@ static void change_history(struct channel *channel) {
     if (channel->has_seen) {
         channel->seen = (struct position){.epoch = ++hub->last_local_epoch};
         history_reset(channel->history, &channel->seen);
+        /* What was to be read from the stream will not be. */
+        channel->gap_owed = !channel->is_subscribed;
+        if (channel->is_subscribed && is_cut_short)
+            channel_accept_gap(channel, NULL);
         channel_answer_pending(channel, ERR_OK);
     } else if (channel->is_subscribed) {
         recovery_start(channel);

@@ -78,6 +78,7 @@ struct channel {
     bool has_seen;
     bool is_subscribed; /* The broker has confirmed it. */
     bool gap_owed;      /* The link was lost since; subscribers are told once it is back. */
+    bool carries_bare;  /* With history, and has had messages that are in no stream. */
     bool is_failing;    /* The stream could not be read, and subscribers know. */
     uint8_t name_len;
     char name[];

@@ -34,6 +34,7 @@ static void drop_held(struct recovery *recovery) {
 static void hold(struct recovery *recovery, struct message *message) {
     if (recovery->held_count == HELD_COUNT_MAX || recovery->held_bytes > HELD_BYTES_MAX) {
         recovery->must_repeat = true;
+        recovery->channel->gap_owed = recovery->channel->gap_owed || recovery->channel->carries_bare;
         drop_held(recovery);
         message_unref(message);
         return;
@@ -109,6 +110,7 @@ static void fill(struct channel *channel, const struct sync_result *result) {
     channel->seen = result->head;
     channel->has_seen = true;
     tell_who_was_there(channel);
+    channel->gap_owed = false;
 }
 
 static void take(struct channel *channel, const struct sync_result *result) {
@@ -119,6 +121,15 @@ static void take(struct channel *channel, const struct sync_result *result) {
     /* The stream went on and has expired since, or it is another one. */
     channel_accept_gap(channel, &result->head);
     channel->seen = result->head;
+}
+
+/* What was bare among the missing is in no stream. The gap has no place: in the stream's order nothing is missing, and
+ * what this node keeps of it stays. */
+static void tell_owed_gap(struct channel *channel) {
+    if (!channel->gap_owed || !channel->is_subscribed)
+        return;
+    channel->gap_owed = false;
+    channel_accept_gap(channel, NULL);
 }
 
 static void take_held(struct channel *channel, struct recovery *recovery) {
@@ -170,6 +181,7 @@ static void on_synced(void *arg, enum error error, const struct sync_result *res
             take(channel, result);
         else
             fill(channel, result);
+        tell_owed_gap(channel);
         channel_answer_pending(channel, ERR_OK);
         take_held(channel, recovery);
         if (recovery->must_repeat)
@@ -181,7 +193,8 @@ static void on_synced(void *arg, enum error error, const struct sync_result *res
     } else {
         /* Redis does not let us. Whoever is here is told once, whoever comes gets the error. */
         if (channel->has_seen && !channel->is_failing && !shows_hole(channel, recovery))
-            channel_accept_gap(channel, NULL);
+            channel->gap_owed = true;
+        tell_owed_gap(channel);
         channel->is_failing = true;
         channel_answer_pending(channel, error);
         take_held_as_they_are(channel, recovery);
@@ -208,6 +221,7 @@ void recovery_retry(struct channel *channel) {
 }
 
 void recovery_on_entry(struct channel *channel, struct message *message) {
+    channel->carries_bare = channel->carries_bare || !message->has_id;
     if (channel->recovery != NULL) {
         hold(channel->recovery, message);
         return;

@@ -21,6 +21,10 @@ void checker_init(struct checker *checker, const char *client, const struct trut
     *checker = (struct checker){.client = client, .channel = channel};
 }
 
+void checker_on_connect(struct checker *checker) {
+    checker->has_bare = false;
+}
+
 void checker_forget_numbers(struct checker *checker) {
     if (truth_has_history(checker->channel))
         return;
@@ -42,7 +46,7 @@ static void check_move(const struct checker *checker, const struct position *to,
     bool has_new_sequel = span.sequel != 0 && span.sequel != checker->told_epoch;
     bool must_tell = span.messages > 0 || span.marks > 0 || span.leaves_lost || has_new_sequel;
     bool may_tell = must_tell || span.lives > 0 || span.lost > 0 || span.begins_lost || span.sequel != 0 ||
-                    span.ends_at_mark || checker->channel->was_refused || may_drop;
+                    span.ends_at_mark || checker->channel->was_refused || may_drop || checker->may_lack_bare;
     if (must_tell && !checker->is_gap_told &&
         !(span.marks == 0 && !span.leaves_lost && !has_new_sequel && may_drop_silently(checker)))
         sim_fail("%s in %s went from " PLACE " to " PLACE " without a gap: %u messages, %u marks%s",
@@ -63,7 +67,7 @@ static void move(struct checker *checker, const struct position *to, bool is_mes
         checker->latest = *to;
     checker->has_place = true;
     checker->place = *to;
-    checker->is_gap_told = checker->is_replaying = false;
+    checker->is_gap_told = checker->is_replaying = checker->may_lack_bare = false;
 }
 
 static void begin_numbers(struct checker *checker, const struct node *node) {
@@ -123,6 +127,22 @@ static void on_numbered(struct checker *checker, uint64_t number) {
     checker->is_gap_told = false;
 }
 
+/* Live and not kept. Whoever has had one by a connection is told when others that would have come by it are lost. */
+static void on_bare(struct checker *checker, uint64_t number) {
+    const char *name = checker->channel->name;
+    sim_note("%s in %s: bare %" PRIu64, checker->client, name, number);
+    if (checker->has_bare && number <= checker->bare)
+        sim_fail("%s in %s got bare %" PRIu64 " after %" PRIu64, checker->client, name, number,
+                 checker->bare);
+    if (checker->has_bare && number > checker->bare + 1 && !checker->is_bare_gap_told &&
+        !may_drop_silently(checker))
+        sim_fail("%s in %s got bare %" PRIu64 " after %" PRIu64 " without a gap", checker->client, name,
+                 number, checker->bare);
+    checker->has_bare = true;
+    checker->is_bare_gap_told = false;
+    checker->bare = number;
+}
+
 void checker_on_message(struct checker *checker, const struct node *node, const struct position *id,
                         struct bytes payload) {
     char letter = '\0';
@@ -139,7 +159,8 @@ void checker_on_message(struct checker *checker, const struct node *node, const 
         if (letter != 'b')
             sim_fail("%s in %s got m%" PRIu64 " without an id", checker->client, checker->channel->name,
                      number);
-        return; /* A bare message in a channel with history: at most once. */
+        on_bare(checker, number);
+        return;
     }
     sim_note("%s in %s: m%" PRIu64 " " PLACE, checker->client, checker->channel->name, number, PLACE_OF(id));
     const struct record *record = truth_find(checker->channel, id);
@@ -162,7 +183,10 @@ void checker_on_gap(struct checker *checker, const struct node *node, const stru
     else
         sim_note("%s in %s: gap " PLACE, checker->client, checker->channel->name, PLACE_OF(place));
     checker->is_gap_told = true;
+    checker->is_bare_gap_told = true;
     if (truth_has_history(checker->channel)) {
+        if (place == NULL && node->broker.lost_count > 0 && checker->channel->bare_count > 0)
+            checker->may_lack_bare = true;
         if (place != NULL && !is_local(place))
             move(checker, place, false);
         return;

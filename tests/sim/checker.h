@@ -19,6 +19,12 @@ struct checker {
     bool is_gap_told;       /* Since the place. */
     uint64_t told_epoch;    /* At the beginning of this it was told of a gap. */
 
+    /* Beside the history: bare messages that came by this connection. */
+    bool has_bare;
+    bool is_bare_gap_told; /* Since the last one. */
+    bool may_lack_bare;    /* Since the place a gap was told that may be about these. */
+    uint64_t bare;
+
     /* Of one without: messages are counted. */
     bool has_number;
     uint64_t number; /* The last one delivered; with `is_floor`, one that it was there for at the latest. */
@@ -29,7 +35,10 @@ struct checker {
 
 void checker_init(struct checker *checker, const char *client, const struct truth_channel *channel);
 
-/* A connection begins that says nothing of where it left off. */
+/* A connection begins, or a subscription of it anew. */
+void checker_on_connect(struct checker *checker);
+
+/* It says nothing of where it left off. */
 void checker_forget_numbers(struct checker *checker);
 
 /* The client was told where it begins: a reply, or a first cursor. NULL: a channel without history. */

@@ -50,6 +50,7 @@ static void subscribe_websocket(struct client *client, unsigned i) {
         buf_printf(&text, ",\"last\":%d", LAST);
     }
     buf_append_char(&text, '}');
+    checker_on_connect(checker);
     checker_forget_numbers(checker);
     socket_say(client->socket, buf_bytes(&text));
     buf_finish(&text);
@@ -126,6 +127,8 @@ static void on_connected(void *arg) {
     sim_note("%s: connects to %s by %d from %.*s", client->name, client->node->name, (int)client->carriage,
              BYTES_FMT(buf_bytes(&client->cursor)));
     memset(client->is_unsubscribing, 0, sizeof client->is_unsubscribing);
+    for (unsigned i = 0; i < client->channel_count; i++)
+        checker_on_connect(&client->checkers[i]);
     client->socket = socket_open(&options);
     if (client->carriage == CARRY_WEBSOCKET)
         for (unsigned i = 0; i < client->channel_count; i++)

@@ -119,10 +119,6 @@ static void on_stream_entry(void *context, struct bytes name, const struct entry
 /* Bare messages get their number here, since only Redis knows their order. */
 static void fan_out_bare(struct redis_model *redis, struct truth_channel *channel, struct bytes payload) {
     struct buf numbered;
-    if (truth_has_history(channel)) {
-        fan_out(redis, channel, payload);
-        return;
-    }
     buf_init(&numbered, 0);
     payload_make(&numbered, 'b', ++channel->bare_count, payload.len);
     sim_note("%s: number %llu", channel->name, (unsigned long long)channel->bare_count);

@@ -25,7 +25,7 @@ struct truth_channel {
     size_t capacity;
     bool was_refused;    /* Reads of it were: nodes tell of gaps that may be none. */
     bool was_cut;        /* Some are too large, for which nodes tell of a gap. */
-    uint64_t bare_count; /* Bare messages are numbered 1, 2, ... */
+    uint64_t bare_count; /* Bare messages are numbered 1, 2, ..., also beside a history. */
 };
 
 struct truth {

@@ -500,6 +500,51 @@ static void bare_message_is_live_and_not_kept(void **state) {
     fake_client_hears_nothing(&bob);
 }
 
+/* What the stream never had cannot be read from it. */
+static void lost_link_is_a_gap_where_bare_messages_came(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_broker_bring(&node->broker, "kept:a", "\"bare\"");
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"data\":\"bare\"}");
+    for (uint64_t offset = 4; offset <= 5; offset++) {
+        fake_broker_lose_link(&node->broker);
+        fake_broker_restore_link(&node->broker);
+        fake_node_turn(node);
+        fake_broker_bring(&node->broker, "kept:a", "\"after\"");
+        fake_node_turn(node);
+        fake_client_hears_nothing(&ann);
+        answer_range(offset, offset);
+        hears_message(&ann, offset);
+        fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\"}");
+        fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"data\":\"after\"}");
+        fake_client_hears_nothing(&ann);
+    }
+    /* What is in the stream is still served from memory. */
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-3\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\",\"recovered\":true}");
+    hears_message(&bob, 4);
+    hears_message(&bob, 5);
+    fake_client_hears_nothing(&bob);
+}
+
+static void lost_bare_message_is_a_gap_also_where_the_stream_may_not_be_read(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_broker_bring(&node->broker, "kept:a", "\"bare\"");
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"data\":\"bare\"}");
+    for (int time = 0; time < 2; time++) {
+        fake_broker_lose_link(&node->broker);
+        fake_broker_restore_link(&node->broker);
+        fake_node_turn(node);
+        fake_broker_answer_sync(&node->broker, ERR_BROKER_REFUSED, NULL);
+        fake_node_turn(node);
+        fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\"}");
+        fake_client_hears_nothing(&ann);
+    }
+}
+
 static void more_than_may_wait_is_read_once_more(void **state) {
     (void)state;
     enum { COUNT = 5000 };
@@ -693,6 +738,35 @@ static void reload_that_takes_the_history_leaves_the_channel_live(void **state) 
     answer_range(1, 3);
 }
 
+/* `ann` hears of a gap when her channel's history is taken while the link is away, or while the stream is read. */
+static void take_history_after_a_lost_link(bool is_back) {
+    struct config fresh = node->config;
+    fresh.namespace_count = 1;
+    begin_with_three();
+    fake_broker_lose_link(&node->broker);
+    if (is_back) {
+        fake_broker_restore_link(&node->broker);
+        fake_node_turn(node);
+    }
+    hub_set_config(node->hub, &fresh);
+    if (!is_back)
+        fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\"}");
+    fake_client_hears_nothing(&ann);
+    hub_set_config(node->hub, &node->config);
+}
+
+static void reload_that_takes_the_history_while_redis_is_away_is_a_gap(void **state) {
+    (void)state;
+    take_history_after_a_lost_link(false);
+}
+
+static void reload_that_takes_the_history_while_it_is_read_is_a_gap(void **state) {
+    (void)state;
+    take_history_after_a_lost_link(true);
+}
+
 static void reload_that_gives_a_history_tells_who_was_there_of_what_it_may_have_cost(void **state) {
     (void)state;
     struct config bare = node->config;
@@ -737,6 +811,8 @@ int main(void) {
         TEST(gap_mark_is_told_where_it_stands),
         TEST(message_that_is_too_large_leaves_a_gap_in_its_place),
         TEST(bare_message_is_live_and_not_kept),
+        TEST(lost_link_is_a_gap_where_bare_messages_came),
+        TEST(lost_bare_message_is_a_gap_also_where_the_stream_may_not_be_read),
         TEST(more_than_may_wait_is_read_once_more),
         TEST(redis_that_is_away_is_waited_for),
         TEST(link_that_comes_back_during_a_read_has_it_read_again),
@@ -748,6 +824,8 @@ int main(void) {
         TEST(history_of_a_channel_without_one_is_an_error),
         TEST(history_that_fits_no_outbox_is_cut_to_the_newest),
         TEST(reload_that_takes_the_history_leaves_the_channel_live),
+        TEST(reload_that_takes_the_history_while_redis_is_away_is_a_gap),
+        TEST(reload_that_takes_the_history_while_it_is_read_is_a_gap),
         TEST(reload_that_gives_a_history_tells_who_was_there_of_what_it_may_have_cost),
     };
     return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
