@@ -218,6 +218,7 @@ static void start_pass(struct hub *hub) {
 static void finish_pass(struct hub *hub) {
     while (!list_is_empty(&hub->pass)) {
         struct channel *channel = list_entry(hub->pass.next, struct channel, dirty);
+        assert(channel->batch != NULL);
         batch_retire(channel, true);
         free(channel->batch);
         channel->batch = NULL;

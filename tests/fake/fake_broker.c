@@ -1,5 +1,6 @@
 #include "tests/fake/fake_broker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -152,6 +153,12 @@ void fake_broker_confirm_all(struct fake_broker *broker) {
 void fake_broker_bring(struct fake_broker *broker, const char *channel, const char *payload) {
     struct entry entry = {.kind = ENTRY_MESSAGE, .payload = bytes_of(payload)};
     fake_broker_bring_entry(broker, channel, &entry);
+}
+
+void fake_broker_bring_number(struct fake_broker *broker, const char *channel, unsigned number) {
+    char payload[16];
+    snprintf(payload, sizeof payload, "%u", number);
+    fake_broker_bring(broker, channel, payload);
 }
 
 void fake_broker_bring_entry(struct fake_broker *broker, const char *channel, const struct entry *entry) {

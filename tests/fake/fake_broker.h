@@ -49,6 +49,7 @@ void fake_broker_confirm_all(struct fake_broker *broker);
 
 /* Brings a bare message. */
 void fake_broker_bring(struct fake_broker *broker, const char *channel, const char *payload);
+void fake_broker_bring_number(struct fake_broker *broker, const char *channel, unsigned number);
 void fake_broker_bring_entry(struct fake_broker *broker, const char *channel, const struct entry *entry);
 
 /* The link goes; what waits for a confirmation is forgotten, as by Redis. */

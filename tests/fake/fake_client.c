@@ -1,5 +1,6 @@
 #include "tests/fake/fake_client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -290,4 +291,11 @@ void fake_client_hears_at(struct fake_client *client, const char *line, const ch
     char *copy = xstrndup(found.data, found.len);
     _assert_string_equal(copy, line, file, at);
     free(copy);
+}
+
+void fake_client_hears_number_at(struct fake_client *client, const char *channel, unsigned number,
+                                 const char *file, int at) {
+    char line[128];
+    snprintf(line, sizeof line, "{\"channel\":\"%s\",\"data\":%u}", channel, number);
+    fake_client_hears_at(client, line, file, at);
 }

@@ -59,6 +59,12 @@ bool fake_client_pump(struct fake_client *client);
 #define fake_client_hears_nothing(client) fake_client_hears_at(client, "", __FILE__, __LINE__)
 void fake_client_hears_at(struct fake_client *client, const char *line, const char *file, int at);
 
+/* The next line is the number, as a message without an id. */
+#define fake_client_hears_number(client, channel, number)                                                    \
+    fake_client_hears_number_at(client, channel, number, __FILE__, __LINE__)
+void fake_client_hears_number_at(struct fake_client *client, const char *channel, unsigned number,
+                                 const char *file, int at);
+
 /* Takes the next line, without its end; false when there is none. Good until more is heard. */
 bool fake_client_read(struct fake_client *client, struct bytes *line);
 

@@ -28,9 +28,7 @@ static int teardown(void **state) {
 }
 
 static void bring(const char *channel, unsigned number) {
-    char payload[16];
-    snprintf(payload, sizeof payload, "%u", number);
-    fake_broker_bring(&node->broker, channel, payload);
+    fake_broker_bring_number(&node->broker, channel, number);
     fake_node_turn(node);
 }
 
@@ -38,12 +36,6 @@ static void bring(const char *channel, unsigned number) {
 static void bring_all(const char *channel, unsigned first, unsigned last) {
     for (unsigned i = first; i <= last; i++)
         bring(channel, i);
-}
-
-static void hears_number(struct fake_client *client, const char *channel, unsigned number) {
-    char line[128];
-    snprintf(line, sizeof line, "{\"channel\":\"%s\",\"data\":%u}", channel, number);
-    fake_client_hears(client, line);
 }
 
 static void hears_gap(struct fake_client *client, const char *channel) {
@@ -131,10 +123,10 @@ static void reply_stays_behind_the_messages_before_it(void **state) {
     bring("a", 3);
     while (fake_client_pump(&ann))
         continue;
-    hears_number(&ann, "a", 1);
-    hears_number(&ann, "a", 2);
+    fake_client_hears_number(&ann, "a", 1);
+    fake_client_hears_number(&ann, "a", 2);
     fake_client_hears(&ann, "{\"ok\":true}");
-    hears_number(&ann, "a", 3);
+    fake_client_hears_number(&ann, "a", 3);
     fake_client_hears_nothing(&ann);
 }
 
@@ -179,7 +171,7 @@ static void slow_client_is_disconnected(void **state) {
     assert_int_equal(node->metrics.subscriptions, 1);
     bring("a", 6);
     for (unsigned i = 1; i <= 6; i++)
-        hears_number(&bob, "a", i);
+        fake_client_hears_number(&bob, "a", i);
     fake_client_hears_nothing(&bob);
 }
 
@@ -202,15 +194,15 @@ static void oldest_messages_make_room_and_the_gap_comes_where_they_were(void **s
     bring_all("oldest:a", 1, 7);
     assert_int_equal(node->metrics.drops[DROP_OLDEST], 3);
     relieve(&ann);
-    hears_number(&ann, "oldest:a", 1);
+    fake_client_hears_number(&ann, "oldest:a", 1);
     hears_gap(&ann, "oldest:a");
-    hears_number(&ann, "oldest:a", 5);
-    hears_number(&ann, "oldest:a", 6);
-    hears_number(&ann, "oldest:a", 7);
+    fake_client_hears_number(&ann, "oldest:a", 5);
+    fake_client_hears_number(&ann, "oldest:a", 6);
+    fake_client_hears_number(&ann, "oldest:a", 7);
     fake_client_hears_nothing(&ann);
     assert_int_equal(node->metrics.gaps, 1);
     bring("oldest:a", 8);
-    hears_number(&ann, "oldest:a", 8);
+    fake_client_hears_number(&ann, "oldest:a", 8);
     fake_client_hears_nothing(&ann);
 }
 
@@ -225,9 +217,9 @@ static void as_many_oldest_messages_go_as_a_long_one_needs(void **state) {
     fake_node_turn(node);
     assert_int_equal(node->metrics.drops[DROP_OLDEST], 3);
     relieve(&ann);
-    hears_number(&ann, "oldest:a", 1);
+    fake_client_hears_number(&ann, "oldest:a", 1);
     hears_gap(&ann, "oldest:a");
-    hears_number(&ann, "oldest:a", 5);
+    fake_client_hears_number(&ann, "oldest:a", 5);
     fake_client_hears(&ann,
                       "{\"channel\":\"oldest:a\",\"data\":\"0123456789012345678901234567890123456789\"}");
     fake_client_hears_nothing(&ann);
@@ -242,10 +234,10 @@ static void gap_of_a_channel_that_has_nothing_left_comes_when_the_queue_is_empty
     bring_all("oldest:a", 1, 2);
     bring_all("oldest:b", 3, 5);
     relieve(&ann);
-    hears_number(&ann, "oldest:a", 1);
-    hears_number(&ann, "oldest:b", 3);
-    hears_number(&ann, "oldest:b", 4);
-    hears_number(&ann, "oldest:b", 5);
+    fake_client_hears_number(&ann, "oldest:a", 1);
+    fake_client_hears_number(&ann, "oldest:b", 3);
+    fake_client_hears_number(&ann, "oldest:b", 4);
+    fake_client_hears_number(&ann, "oldest:b", 5);
     hears_gap(&ann, "oldest:a");
     fake_client_hears_nothing(&ann);
 }
@@ -260,13 +252,13 @@ static void each_channel_gets_its_own_gap(void **state) {
     for (unsigned i = 1; i <= 8; i++)
         bring(i % 2 ? "oldest:a" : "oldest:b", i);
     relieve(&ann);
-    hears_number(&ann, "oldest:a", 0);
+    fake_client_hears_number(&ann, "oldest:a", 0);
     hears_gap(&ann, "oldest:a");
-    hears_number(&ann, "oldest:a", 5);
+    fake_client_hears_number(&ann, "oldest:a", 5);
     hears_gap(&ann, "oldest:b");
-    hears_number(&ann, "oldest:b", 6);
-    hears_number(&ann, "oldest:a", 7);
-    hears_number(&ann, "oldest:b", 8);
+    fake_client_hears_number(&ann, "oldest:b", 6);
+    fake_client_hears_number(&ann, "oldest:a", 7);
+    fake_client_hears_number(&ann, "oldest:b", 8);
     fake_client_hears_nothing(&ann);
 }
 
@@ -281,10 +273,10 @@ static void channel_that_may_lose_nothing_loses_nothing_to_one_that_may(void **s
     assert_false(ann.is_closed);
     relieve(&ann);
     for (unsigned i = 1; i <= 3; i++)
-        hears_number(&ann, "strict", i);
+        fake_client_hears_number(&ann, "strict", i);
     hears_gap(&ann, "oldest:a");
-    hears_number(&ann, "oldest:a", 5);
-    hears_number(&ann, "oldest:a", 6);
+    fake_client_hears_number(&ann, "oldest:a", 5);
+    fake_client_hears_number(&ann, "oldest:a", 6);
     fake_client_hears_nothing(&ann);
 
     ann.takes = 0;
@@ -294,7 +286,7 @@ static void channel_that_may_lose_nothing_loses_nothing_to_one_that_may(void **s
     assert_false(ann.is_closed);
     relieve(&ann);
     for (unsigned i = 7; i <= 11; i++)
-        hears_number(&ann, "strict", i);
+        fake_client_hears_number(&ann, "strict", i);
     hears_gap(&ann, "oldest:a");
     fake_client_hears_nothing(&ann);
 }
@@ -310,9 +302,9 @@ static void latest_message_replaces_the_ones_before_it(void **state) {
     assert_int_equal(node->metrics.drops[DROP_CONFLATED], 4);
     assert_int_equal(node->metrics.outbox_bytes, 2 * wire_len("latest:b", 6));
     relieve(&ann);
-    hears_number(&ann, "latest:a", 1);
-    hears_number(&ann, "latest:b", 6);
-    hears_number(&ann, "latest:a", 7);
+    fake_client_hears_number(&ann, "latest:a", 1);
+    fake_client_hears_number(&ann, "latest:b", 6);
+    fake_client_hears_number(&ann, "latest:a", 7);
     fake_client_hears_nothing(&ann); /* And no gap: this is what was asked for. */
     assert_int_equal(node->metrics.gaps, 0);
 }
@@ -326,14 +318,14 @@ static void of_several_messages_in_one_turn_the_latest_is_kept(void **state) {
     fake_broker_bring(&node->broker, "latest:a", "3");
     bring("latest:a", 4);
     relieve(&ann);
-    hears_number(&ann, "latest:a", 1);
-    hears_number(&ann, "latest:a", 4);
+    fake_client_hears_number(&ann, "latest:a", 1);
+    fake_client_hears_number(&ann, "latest:a", 4);
     fake_client_hears_nothing(&ann);
     /* A client that keeps up gets all of them. */
     fake_broker_bring(&node->broker, "latest:a", "5");
     bring("latest:a", 6);
-    hears_number(&ann, "latest:a", 5);
-    hears_number(&ann, "latest:a", 6);
+    fake_client_hears_number(&ann, "latest:a", 5);
+    fake_client_hears_number(&ann, "latest:a", 6);
 }
 
 static void latest_message_that_does_not_fit_leaves_a_gap(void **state) {
@@ -347,7 +339,7 @@ static void latest_message_that_does_not_fit_leaves_a_gap(void **state) {
     assert_false(ann.is_closed);
     relieve(&ann);
     for (unsigned i = 1; i <= 3; i++)
-        hears_number(&ann, "strict", i);
+        fake_client_hears_number(&ann, "strict", i);
     hears_gap(&ann, "latest:a");
     fake_client_hears_nothing(&ann);
 }
@@ -394,12 +386,12 @@ static void unsubscribing_takes_queued_messages_along(void **state) {
     bring_all("oldest:a", 1, 5);
     fake_client_say(&ann, "{\"op\":\"unsubscribe\",\"channel\":\"oldest:a\"}");
     relieve(&ann);
-    hears_number(&ann, "oldest:a", 1);
+    fake_client_hears_number(&ann, "oldest:a", 1);
     fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"oldest:a\"}");
     fake_client_hears_nothing(&ann); /* No gap either: it is nobody's any more. */
     fake_node_subscribe(node, &ann, "oldest:a");
     bring("oldest:a", 6);
-    hears_number(&ann, "oldest:a", 6);
+    fake_client_hears_number(&ann, "oldest:a", 6);
 }
 
 static void reload_changes_the_policy_of_a_congested_client(void **state) {
@@ -417,10 +409,10 @@ static void reload_changes_the_policy_of_a_congested_client(void **state) {
     bring("a", 5);
     assert_false(ann.is_closed);
     relieve(&ann);
-    hears_number(&ann, "a", 1);
+    fake_client_hears_number(&ann, "a", 1);
     hears_gap(&ann, "a");
-    hears_number(&ann, "a", 4);
-    hears_number(&ann, "a", 5);
+    fake_client_hears_number(&ann, "a", 4);
+    fake_client_hears_number(&ann, "a", 5);
     fake_client_hears_nothing(&ann);
     hub_set_config(node->hub, &node->config);
 }
@@ -467,7 +459,7 @@ static void full_node_turns_away_nobody_who_reads(void **state) {
     hears_gap(&bob, "a");
     bring("a", 4);
     assert_false(bob.is_closed);
-    hears_number(&bob, "a", 4);
+    fake_client_hears_number(&bob, "a", 4);
 }
 
 static void full_node_costs_a_slow_client_its_messages_and_tells_it(void **state) {
@@ -480,9 +472,9 @@ static void full_node_costs_a_slow_client_its_messages_and_tells_it(void **state
     assert_int_equal(node->metrics.drops[DROP_OLDEST], 1);
     relieve(&bob);
     bring("oldest:b", 3);
-    hears_number(&bob, "oldest:b", 1);
+    fake_client_hears_number(&bob, "oldest:b", 1);
     hears_gap(&bob, "oldest:b");
-    hears_number(&bob, "oldest:b", 3);
+    fake_client_hears_number(&bob, "oldest:b", 3);
     fake_client_hears_nothing(&bob);
 }
 
@@ -494,7 +486,7 @@ static void gap_is_told_even_if_nothing_follows(void **state) {
     exhaust_the_node();
     bring("oldest:b", 2);
     relieve(&bob);
-    hears_number(&bob, "oldest:b", 1);
+    fake_client_hears_number(&bob, "oldest:b", 1);
     hears_gap(&bob, "oldest:b");
     fake_client_hears_nothing(&bob);
 }
@@ -509,7 +501,7 @@ static void gap_that_is_owed_goes_with_its_subscription(void **state) {
     node->config.limits.outbox_total_bytes = 1 << 20;
     fake_client_say(&bob, "{\"op\":\"unsubscribe\",\"channel\":\"oldest:b\"}");
     relieve(&bob);
-    hears_number(&bob, "oldest:b", 1);
+    fake_client_hears_number(&bob, "oldest:b", 1);
     fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"oldest:b\"}");
     fake_client_hears_nothing(&bob);
 }

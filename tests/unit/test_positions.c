@@ -49,9 +49,7 @@ static void bring_kept(uint64_t offset) {
 }
 
 static void bring(const char *channel, unsigned number) {
-    char payload[16];
-    snprintf(payload, sizeof payload, "%u", number);
-    fake_broker_bring(&node->broker, channel, payload);
+    fake_broker_bring_number(&node->broker, channel, number);
     fake_node_turn(node);
 }
 
