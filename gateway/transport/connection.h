@@ -46,7 +46,7 @@ struct connection {
     bool is_stream : 1;      /* A response without end, instead of requests. */
     bool is_chunked : 1;
     bool is_deflated : 1;     /* A WebSocket with permessage-deflate. */
-    bool is_parked : 1;       /* Nothing is read: a request is being answered. */
+    bool is_parked : 1;       /* Nothing is read: a request is being answered. In hangups. */
     bool awaits_writable : 1; /* A stream, whose socket has not taken all of it. */
     bool is_closing : 1;      /* By our side: what is still to be sent is on its way. */
 };
@@ -84,6 +84,9 @@ int http_on_writable(struct connection *connection);
 int http_on_file_sent(struct connection *connection);
 void http_on_closed(struct connection *connection);
 int http_on_upgrade(struct connection *connection);
+
+/* An answer has been given: nothing more is read until the socket takes more, unless it does already. */
+void http_await_room(struct connection *connection);
 
 /* Sends the head of a response without end in answer to the connection's exchange, which ends with it. False
  * when the connection is dead. */

@@ -259,10 +259,12 @@ static void resume(struct connection *connection) {
     lws_rx_flow_control(connection->wsi, 1);
 }
 
-/* The answer is out, as far as we are concerned. */
-static void resume_after_answer(struct connection *connection) {
-    if (!lws_partial_buffered(connection->wsi))
-        resume(connection);
+/* Nor does it take up a request while the socket has no room for its answer. */
+void http_await_room(struct connection *connection) {
+    if (connection->is_parked || !lws_send_pipe_choked(connection->wsi))
+        return;
+    park(connection);
+    hangup_watch_change(connection->server->hangups, lws_get_socket_fd(connection->wsi), true, connection);
 }
 
 static void answered(struct exchange *exchange) {
@@ -323,10 +325,7 @@ static int send_answer(struct exchange *exchange) {
         int sent = lws_serve_http_file(wsi, exchange->file, exchange->file_type, exchange->file_headers,
                                        (int)strlen(exchange->file_headers));
         exchange_free(exchange);
-        if (sent < 0 || (sent > 0 && await_next_request(connection) != 0))
-            return -1;
-        resume_after_answer(connection);
-        return 0;
+        return sent < 0 || (sent > 0 && await_next_request(connection) != 0) ? -1 : 0;
     }
     size_t len = exchange->response.len;
     bool must_close = exchange->must_close;
@@ -337,7 +336,7 @@ static int send_answer(struct exchange *exchange) {
         return -1;
     if (await_next_request(connection) != 0)
         return -1;
-    resume_after_answer(connection);
+    http_await_room(connection);
     return 0;
 }
 
@@ -502,10 +501,7 @@ int http_on_writable(struct connection *connection) {
             session_on_writable(connection->session);
         return 0;
     }
-    if (exchange != NULL)
-        return exchange->is_answered ? send_answer(exchange) : 0;
-    resume_after_answer(connection);
-    return 0;
+    return exchange != NULL && exchange->is_answered ? send_answer(exchange) : 0;
 }
 
 int http_on_file_sent(struct connection *connection) {
@@ -517,9 +513,9 @@ void http_on_closed(struct connection *connection) {
     struct server *server = connection->server;
     if (server->serviced == connection)
         server->serviced = NULL;
-    if (connection->is_stream)
+    if (connection->is_parked)
         hangup_watch_remove(server->hangups, lws_get_socket_fd(connection->wsi));
-    connection->is_stream = false;
+    connection->is_stream = connection->is_parked = false;
     if (exchange == NULL)
         return;
     if (exchange->on_gone != NULL)

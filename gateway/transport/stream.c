@@ -24,8 +24,10 @@ void stream_on_writable(struct connection *connection) {
     if (server->serviced == NULL)
         return; /* It has ended. */
     server->serviced = NULL;
-    if (!connection->is_stream)
+    if (!connection->is_stream) {
+        http_await_room(connection);
         return;
+    }
     lws_rx_flow_control(wsi, 0);
     hangup_watch_change(server->hangups, event.fd, connection->awaits_writable, connection);
 }

@@ -172,6 +172,26 @@ test('a keep-alive connection carries one poll after another', async (t) => {
     assert.equal(raw.isEnded, false);
 });
 
+test('a request behind an answer that its client does not read costs no time, and is answered', async (t) => {
+    const node = await Gateway.start(t, { config, redis, workers: 1 });
+    const count = 8;
+    for (let n = 0; n < 14; n++) await publish(node, 'chat:large', `"${'x'.repeat(60_000)}"`);
+    const raw = await RawHttp.open(node);
+    raw.socket.pause();
+    for (let n = 0; n < count; n++) {
+        raw.request(`GET ${subscribePath('chat:large', { transport: 'poll', last: 14 })}`);
+        await poll(node, 'chat:other', { wait: 0 }); // It has been read, or is left to wait.
+    }
+    const before = await node.workerCpuMs();
+    const started = performance.now();
+    await until('a second of nothing', () => performance.now() - started > 1000, { everyMs: 200 });
+    const spent = (await node.workerCpuMs()) - before;
+    raw.socket.resume();
+    for (let n = 0; n < count; n++) assert.equal((await raw.response()).status, 200);
+    assert.ok(spent < 300, `the worker spent ${spent} ms of CPU time in a second of nothing`);
+    raw.socket.destroy();
+});
+
 test('clients that leave are noticed at once, and those who stay cost no time', async (t) => {
     const node = await Gateway.start(t, { config, redis, workers: 1 });
     const kinds = ['longpoll', 'sse', 'stream'];
