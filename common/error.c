@@ -3,9 +3,10 @@
 static const struct {
     const char *code;
     int status;
+    enum { NEVER, AGAIN } retry;
     const char *text;
 } errors[ERROR_COUNT] = {
-#define ERROR(name, code, status, text) {code, status, text},
+#define ERROR(name, code, status, retry, text) {code, status, retry, text},
 #include "common/error.def"
 #undef ERROR
 };
@@ -20,4 +21,8 @@ const char *error_text(enum error error) {
 
 int error_http_status(enum error error) {
     return errors[error].status;
+}
+
+bool error_may_pass(enum error error) {
+    return errors[error].retry == AGAIN;
 }

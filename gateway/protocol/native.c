@@ -111,7 +111,7 @@ static void encode_event(const struct event *event, struct buf *out) {
     if (event->kind == EVENT_ERROR) {
         append_string(out, "\"error\":{\"code\":", bytes_of(error_code(event->error)));
         append_string(out, ",\"message\":", bytes_of(error_text(event->error)));
-        buf_append_text(out, "}}");
+        buf_append_text(out, error_may_pass(event->error) ? ",\"retry\":true}}" : "}}");
         return;
     }
     buf_append_text(out, "\"ok\":true");

@@ -449,6 +449,7 @@ static void every_error_is_one_line_of_json(void **state) {
                             error_code((enum error)error));
         assert_string_equal(json_string_value(json_object_get(details, "message")),
                             error_text((enum error)error));
+        assert_int_equal(json_is_true(json_object_get(details, "retry")), error_may_pass((enum error)error));
         json_decref(object);
         buf_finish(&out);
     }
