@@ -53,8 +53,9 @@ struct network {
 };
 
 struct config {
-    uint32_t workers; /* 0: one per CPU. */
-    char *node;       /* Name of this node in replies, metrics and logs; the host name when not set. */
+    uint32_t workers;                /* 0: one per CPU. */
+    uint32_t worker_timeout_seconds; /* 0: one that hangs may. */
+    char *node; /* Name of this node in replies, metrics and logs; the host name when not set. */
     enum broker_kind broker;
     uint32_t drain_seconds;
 

@@ -63,6 +63,10 @@ static const char *const log_format_names[] = {[LOG_FORMAT_TEXT] = "text", [LOG_
 static const struct setting config_items[] = {
     NUMBER(workers, 0, 1024, 0, RESTART,
            "Worker processes. 0: one per CPU; with the memory broker always one."),
+    NUMBER(worker_timeout_seconds, 0, 3600, 10, RESTART,
+           "A worker process that gives no sign of life for so long is killed, and another started. 0: "
+           "never; for "
+           "debuggers."),
     TEXT(node, 0, 63, "", check_node_name, RESTART,
          "Name of this node in replies, metrics and logs. Empty: the host name."),
     CHOICE(broker, broker_names, BROKER_REDIS, RESTART,

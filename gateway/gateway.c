@@ -30,13 +30,17 @@ enum {
     /* Connections that are still closed one by one at the very end; tens of thousands would take longer than
      * the master waits, and the kernel closes them as well. */
     ORDERLY_CONNECTIONS_MAX = 1000,
+    /* The master looks once a second. */
+    BEAT_MS = 500,
 };
 
 struct worker {
     unsigned index;
     struct loop loop;
     struct control control;
-    struct metrics *metrics;
+    struct worker_board *board;
+    struct metrics *metrics; /* The board's. */
+    struct wheel_timer beat;
     struct config *boot_config; /* Lives on: the broker and others borrow what only a restart changes. */
     struct config *config;
     struct config_options config_options;
@@ -60,6 +64,13 @@ static bool on_turn_end(void *context) {
 static void on_lag(void *context, uint64_t lag_us) {
     struct worker *worker = context;
     metrics_observe(&worker->metrics->loop_lag, lag_us);
+}
+
+/* A worker that hangs beats no more, by which the master knows. */
+static void on_beat(struct wheel_timer *timer, uint64_t now_ms) {
+    struct worker *worker = list_entry(timer, struct worker, beat);
+    worker->board->beats++;
+    wheel_arm(&worker->loop.wheel, &worker->beat, now_ms + BEAT_MS);
 }
 
 /* The master tells it at /readyz. */
@@ -270,15 +281,17 @@ int gateway_run_worker(unsigned index) {
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
-    worker.metrics =
-        mmap(NULL, sizeof *worker.metrics, PROT_READ | PROT_WRITE, MAP_SHARED, WORKER_METRICS_FD, 0);
-    if (worker.metrics == MAP_FAILED) {
+    worker.board = mmap(NULL, sizeof *worker.board, PROT_READ | PROT_WRITE, MAP_SHARED, WORKER_BOARD_FD, 0);
+    if (worker.board == MAP_FAILED) {
         log_error("gateway", "--worker is for the master only; start fantail without it");
         return 2;
     }
+    worker.metrics = &worker.board->metrics;
     seed_random();
     loop_init(&worker.loop, on_turn_end, &worker);
     worker.loop.on_lag = on_lag;
+    wheel_timer_init(&worker.beat, on_beat);
+    on_beat(&worker.beat, loop_now_ms(&worker.loop));
     worker.control = (struct control){.on_message = on_control, .on_end = on_master_gone, .context = &worker};
     control_open(&worker.control, &worker.loop, WORKER_CONTROL_FD);
     loop_run(&worker.loop);

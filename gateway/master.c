@@ -28,6 +28,7 @@ enum {
     BACKOFF_MAX_MS = 10000,
     /* One that has lived for so long has started well: the next death begins a new series. */
     HEALTHY_MS = 10000,
+    WATCH_MS = 1000, /* How often it is looked whether workers live. */
     START_MS = 1000, /* Whoever lives longer than this had found all it needs. */
     API_TIMEOUT_MS = 5000,
     API_BODY_BYTES_MAX = 8 * 1024 * 1024,
@@ -41,8 +42,10 @@ struct worker_process {
     bool is_running;
     uv_process_t process;
     struct control control;
-    struct metrics *metrics; /* Shared with the worker. */
-    int metrics_fd;
+    struct worker_board *board; /* Shared with the worker. */
+    int board_fd;
+    uint64_t beats;          /* On the board when it was last looked at, */
+    uint32_t silent_seconds; /* and for how long they have been so few. */
     uint64_t started_ms;
     unsigned failures;     /* In a row. */
     char redis_error[256]; /* Why it has no link to Redis; good while it has none. */
@@ -60,6 +63,7 @@ struct master {
     struct metrics retired; /* What dead workers had counted. */
     struct metrics own;     /* Of the admin server. */
     uint64_t restarts;
+    uint64_t hangs;
     uint64_t reload_failures;
     struct server *server;
     struct admin admin;
@@ -70,6 +74,7 @@ struct master {
     bool is_reloaded;
     bool has_served; /* A worker has got as far as serving clients. */
     struct wheel_timer stop_timer;
+    struct wheel_timer watch;
     int status;
 };
 
@@ -119,9 +124,9 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
     control_close(&worker->control);
     if (loop_now_ms(&master->loop) - worker->started_ms >= START_MS)
         master->has_served = true;
-    metrics_clear_gauges(worker->metrics);
-    metrics_add(&master->retired, worker->metrics);
-    memset(worker->metrics, 0, sizeof *worker->metrics);
+    metrics_clear_gauges(&worker->board->metrics);
+    metrics_add(&master->retired, &worker->board->metrics);
+    memset(worker->board, 0, sizeof *worker->board);
     forget_worker(worker);
     if (master->is_stopping) {
         if (running_workers(master) == 0)
@@ -157,7 +162,7 @@ static void start_worker(struct worker_process *worker) {
         {.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
         {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
         [WORKER_CONTROL_FD] = {.flags = UV_INHERIT_FD, .data.fd = sockets[1]},
-        [WORKER_METRICS_FD] = {.flags = UV_INHERIT_FD, .data.fd = worker->metrics_fd},
+        [WORKER_BOARD_FD] = {.flags = UV_INHERIT_FD, .data.fd = worker->board_fd},
     };
     uv_process_options_t options = {
         .exit_cb = on_worker_exit,
@@ -177,6 +182,7 @@ static void start_worker(struct worker_process *worker) {
         return;
     }
     worker->is_running = true;
+    worker->silent_seconds = 0;
     worker->control =
         (struct control){.on_message = on_worker_reply, .on_end = on_control_end, .context = worker};
     control_open(&worker->control, &master->loop, sockets[0]);
@@ -204,15 +210,48 @@ static int create_workers(struct master *master) {
         worker->master = master;
         worker->index = i;
         wheel_timer_init(&worker->restart, on_restart);
-        worker->metrics_fd = memfd_create("fantail-metrics", MFD_CLOEXEC);
-        if (worker->metrics_fd < 0 || ftruncate(worker->metrics_fd, sizeof *worker->metrics) != 0)
+        worker->board_fd = memfd_create("fantail-board", MFD_CLOEXEC);
+        if (worker->board_fd < 0 || ftruncate(worker->board_fd, sizeof *worker->board) != 0)
             return -1;
-        worker->metrics =
-            mmap(NULL, sizeof *worker->metrics, PROT_READ | PROT_WRITE, MAP_SHARED, worker->metrics_fd, 0);
-        if (worker->metrics == MAP_FAILED)
+        worker->board =
+            mmap(NULL, sizeof *worker->board, PROT_READ | PROT_WRITE, MAP_SHARED, worker->board_fd, 0);
+        if (worker->board == MAP_FAILED)
             return -1;
     }
     return 0;
+}
+
+/* --- Workers that hang ----------------------------------------------------------------------- */
+
+/* Silent for half of the time after which it is killed: nobody new should come. */
+static bool is_hanging(const struct worker_process *worker) {
+    uint32_t timeout_seconds = worker->master->config->worker_timeout_seconds;
+    return worker->silent_seconds > 0 && timeout_seconds > 0 && worker->silent_seconds >= timeout_seconds / 2;
+}
+
+/* Seconds are counted by how often we have looked, not by a clock: when the machine sleeps, or all of us are stopped,
+ * nobody looks, and nobody hangs. */
+static void watch_worker(struct worker_process *worker) {
+    struct master *master = worker->master;
+    uint32_t timeout_seconds = master->config->worker_timeout_seconds;
+    uint64_t beats = worker->board->beats;
+    bool is_silent = worker->is_running && beats == worker->beats;
+    worker->silent_seconds = is_silent ? worker->silent_seconds + 1 : 0;
+    worker->beats = beats;
+    /* One more: the first look may have come just after the last beat. Once: SIGKILL is not refused. */
+    if (timeout_seconds == 0 || worker->silent_seconds != timeout_seconds + 1)
+        return;
+    log_error("master", "worker hangs, killing it worker=%u silent_seconds=%u", worker->index,
+              (unsigned)worker->silent_seconds);
+    master->hangs++;
+    uv_process_kill(&worker->process, SIGKILL);
+}
+
+static void on_watch(struct wheel_timer *timer, uint64_t now_ms) {
+    struct master *master = list_entry(timer, struct master, watch);
+    for (unsigned i = 0; i < master->worker_count; i++)
+        watch_worker(&master->workers[i]);
+    wheel_arm(&master->loop.wheel, &master->watch, now_ms + WATCH_MS);
 }
 
 /* --- The admin port -------------------------------------------------------------------------- */
@@ -224,12 +263,18 @@ static const char *why_not_ready(void *context) {
     if (master->is_stopping)
         return "draining";
     for (unsigned i = 0; i < master->worker_count; i++) {
-        const struct metrics *metrics = master->workers[i].metrics;
+        const struct worker_process *worker = &master->workers[i];
+        const struct metrics *metrics = &worker->board->metrics;
+        if (is_hanging(worker)) {
+            snprintf(reason, sizeof reason, "worker %u hangs: no sign of life for %u seconds", i,
+                     (unsigned)worker->silent_seconds);
+            return reason;
+        }
         if (metrics->workers == 0)
             continue;
         serving++;
         if (metrics->redis_up == 0) {
-            const char *error = master->workers[i].redis_error;
+            const char *error = worker->redis_error;
             snprintf(reason, sizeof reason, "the link to Redis is lost%s%s", error[0] ? ": " : "", error);
             return reason;
         }
@@ -241,16 +286,20 @@ static void print_metrics(void *context, struct buf *out) {
     const struct master *master = context;
     struct metrics sum = master->retired;
     for (unsigned i = 0; i < master->worker_count; i++)
-        metrics_add(&sum, master->workers[i].metrics);
+        metrics_add(&sum, &master->workers[i].board->metrics);
     metrics_print(&sum, master->config->node, out);
     buf_printf(out,
                "# HELP fantail_worker_restarts_total Workers started again after they died.\n"
                "# TYPE fantail_worker_restarts_total counter\n"
                "fantail_worker_restarts_total %llu\n"
+               "# HELP fantail_worker_hangs_total Workers killed because they gave no sign of life.\n"
+               "# TYPE fantail_worker_hangs_total counter\n"
+               "fantail_worker_hangs_total %llu\n"
                "# HELP fantail_reload_failures_total Reloads whose configuration was refused.\n"
                "# TYPE fantail_reload_failures_total counter\n"
                "fantail_reload_failures_total %llu\n",
-               (unsigned long long)master->restarts, (unsigned long long)master->reload_failures);
+               (unsigned long long)master->restarts, (unsigned long long)master->hangs,
+               (unsigned long long)master->reload_failures);
 }
 
 /* An API call that waits for workers. */
@@ -346,7 +395,8 @@ static void call_workers(void *context, const char *call, struct bytes body, adm
         /* One of many is another one each time. */
         struct worker_process *worker = &master->workers[(i + (unsigned)wait->id) % master->worker_count];
         json_t *text = json_stringn(body.data, body.len);
-        if (!worker->is_running || worker->metrics->workers == 0 || text == NULL) {
+        if (!worker->is_running || worker->board->metrics.workers == 0 || text == NULL ||
+            (!asks_all && is_hanging(worker))) {
             json_decref(text);
             continue;
         }
@@ -552,6 +602,8 @@ int master_run(const struct master_options *options) {
         greet(&master);
         for (unsigned i = 0; i < master.worker_count; i++)
             start_worker(&master.workers[i]);
+        wheel_timer_init(&master.watch, on_watch);
+        wheel_arm(&master.loop.wheel, &master.watch, loop_now_ms(&master.loop) + WATCH_MS);
         loop_run(&master.loop);
         log_info("master", "stopped");
     }
@@ -561,8 +613,8 @@ int master_run(const struct master_options *options) {
         uv_close((uv_handle_t *)&master.signals[i], NULL);
     loop_finish(&master.loop, 1);
     for (unsigned i = 0; i < master.worker_count; i++) {
-        munmap(master.workers[i].metrics, sizeof *master.workers[i].metrics);
-        close(master.workers[i].metrics_fd);
+        munmap(master.workers[i].board, sizeof *master.workers[i].board);
+        close(master.workers[i].board_fd);
     }
     free(master.workers);
     config_free(master.config);

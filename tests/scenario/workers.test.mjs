@@ -97,6 +97,57 @@ test('a worker that hangs is not waited for by the API for ever', async (t) => {
     assert.equal((await fetch(`${gateway.adminUrl}/healthz`)).status, 200);
 });
 
+const worker0Stops = async (gateway) => {
+    const [victim] = await workersOf(gateway);
+    process.kill(victim, 'SIGSTOP');
+    return victim;
+};
+
+test('a worker that hangs is told by readyz, killed and replaced', async (t) => {
+    const gateway = await Gateway.start(t, { redis: await Redis.start(t), workers: 2, env: { FANTAIL_WORKER_TIMEOUT_SECONDS: '3' } });
+    await until('both serve', isUp(gateway, 2));
+    const victim = await worker0Stops(gateway);
+    const answer = await until('readyz says so', async () => {
+        const response = await fetch(`${gateway.adminUrl}/readyz`);
+        const { reason } = await response.json();
+        return response.status === 503 && reason;
+    });
+    assert.match(answer, /^worker 0 hangs: no sign of life for \d+ seconds$/);
+    await until('it is gone', () => !existsSync(`/proc/${victim}`));
+    await until('both serve again', isUp(gateway, 2));
+    await until('ready', () => gateway.isReady());
+    const { fantail_worker_hangs_total: hangs, fantail_worker_restarts_total: restarts } = await gateway.metrics();
+    assert.deepEqual({ hangs, restarts }, { hangs: 1, restarts: 1 });
+    await gateway.process.saw(/worker hangs, killing it worker=0 silent_seconds=\d/);
+});
+
+test('master and workers stopped together, as by a machine that sleeps: nobody hung', async (t) => {
+    const gateway = await Gateway.start(t, { redis: await Redis.start(t), workers: 2, env: { FANTAIL_WORKER_TIMEOUT_SECONDS: '1' } });
+    const client = await NativeClient.open(gateway);
+    const all = [gateway.pid, ...(await workersOf(gateway))];
+    all.forEach((pid) => process.kill(pid, 'SIGSTOP'));
+    const start = Date.now();
+    await until('more than the time is over', () => Date.now() - start > 3500);
+    all.forEach((pid) => process.kill(pid, 'SIGCONT'));
+    assert.ok((await client.request({ op: 'ping' })).ok);
+    await until('ready', () => gateway.isReady());
+    const beats = Date.now();
+    await until('the master has looked again, thrice', () => Date.now() - beats > 3000);
+    assert.equal(await gateway.metric('fantail_worker_hangs_total'), 0);
+    assert.equal(await gateway.metric('fantail_worker_restarts_total'), 0);
+    await client.end();
+});
+
+test('worker_timeout_seconds of 0: whoever is in a debugger may stay there', async (t) => {
+    const gateway = await Gateway.start(t, { redis: await Redis.start(t), workers: 2, env: { FANTAIL_WORKER_TIMEOUT_SECONDS: '0' } });
+    const victim = await worker0Stops(gateway);
+    const start = Date.now();
+    await until('more than a moment is over', () => Date.now() - start > 2500);
+    assert.equal(await gateway.readyStatus(), 200);
+    process.kill(victim, 'SIGCONT');
+    assert.equal(await gateway.metric('fantail_worker_hangs_total'), 0);
+});
+
 test('the workers end when the master is killed, and the ports are free', async (t) => {
     const gateway = await Gateway.start(t, { redis: await Redis.start(t), workers: 3 });
     const client = await NativeClient.open(gateway);
