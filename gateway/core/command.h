@@ -36,6 +36,7 @@ struct command {
     bool is_urgent;               /* likewise */
     struct start start;           /* COMMAND_SUBSCRIBE, COMMAND_HISTORY */
     bool visible_ping;            /* COMMAND_CONNECT */
+    bool has_token;               /* likewise */
 };
 
 #endif

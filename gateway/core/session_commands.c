@@ -44,6 +44,11 @@ void session_forget_pending(struct pending_reply *reply) {
 
 static void connect_session(struct session *session, const struct command *command) {
     struct buf id;
+    /* Who sends a token relies on its being checked; let in without, nobody would find out. */
+    if (command->has_token) {
+        session_reply_error(session, command, ERR_TOKEN_UNSUPPORTED);
+        return;
+    }
     session->wants_visible_ping = command->visible_ping;
     buf_init(&id, 0);
     session_print_id(session, &id);

@@ -213,6 +213,8 @@ static enum error read_command(struct bytes object, struct command *out) {
         out->kind = ops[i].kind;
         out->channel = string_member(current, "channel");
         out->visible_ping = json_is_true(json_object_get(current, "ping"));
+        const json_t *token = json_object_get(current, "token");
+        out->has_token = token != NULL && !json_is_null(token);
         if (out->kind == COMMAND_PUBLISH)
             return read_publish(object, out);
         enum error error = read_start(&out->start);

@@ -55,6 +55,23 @@ static void connect_tells_who_is_there(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
+static void token_is_refused_rather_than_ignored(void **state) {
+    (void)state;
+    static const char *const tokens[] = {"\"eyJhbGciOi\"", "\"\"", "7", "false", "{}"};
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "{\"ref\":0,\"op\":\"connect\",\"token\":%s}", tokens[i]);
+        say(command);
+        hears_error(&ann, 0, "token_unsupported");
+    }
+    say("{\"ref\":1,\"op\":\"connect\",\"token\":null}");
+    struct bytes line;
+    assert_true(fake_client_read(&ann, &line) &&
+                bytes_start_with(line, BYTES_LITERAL("{\"ref\":1,\"ok\":true,")));
+    say("{\"ref\":2,\"op\":\"ping\",\"token\":\"a member that ping does not know\"}");
+    fake_client_hears(&ann, "{\"ref\":2,\"ok\":true}");
+}
+
 static void every_session_has_an_id_of_its_own(void **state) {
     (void)state;
     struct fake_client bob;
@@ -389,6 +406,7 @@ static void many_sessions_come_and_go(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(connect_tells_who_is_there),
+        TEST(token_is_refused_rather_than_ignored),
         TEST(every_session_has_an_id_of_its_own),
         TEST(each_mistake_has_its_error_and_harms_nothing_else),
         TEST(commands_of_one_frame_are_done_in_order_past_a_broken_one),
