@@ -65,7 +65,8 @@ test('files come whole, with their types and careful headers', async () => {
         assert.equal(response.status, 200, name);
         assert.equal(response.headers.get('content-type'), type, name);
         assert.equal(response.headers.get('x-content-type-options'), 'nosniff');
-        assert.match(response.headers.get('content-security-policy'), /default-src 'self'/);
+        assert.match(response.headers.get('content-security-policy'), /frame-ancestors 'none'/);
+        assert.equal(response.headers.get('access-control-allow-origin'), '*');
         assert.equal(await response.text(), files[name]);
     }
 });
