@@ -80,13 +80,17 @@ bool check_redis_url(struct bytes value, struct buf *why) {
 }
 
 bool check_redis_prefix(struct bytes value, struct buf *why) {
-    return value.len == 0 || channel_name_is_valid(value) ||
+    if (channel_prefix_is_of_redis(value))
+        return refuse(why, "must not begin like Redis' own channels, with \"__\"");
+    return channel_prefix_is_valid(value) ||
            refuse(why, "must be without spaces, control characters, '{' and '}', e.g. \"myapp:\"");
 }
 
 bool check_namespace_name(struct bytes value, struct buf *why) {
-    if (channel_name_is_valid(value) && find(value, ':') == value.len)
+    if (channel_namespace_name_is_valid(value))
         return true;
+    if (bytes_equal_text(value, "fantail") || bytes_start_with(value, BYTES_LITERAL("__")))
+        return refuse(why, "is reserved: channels that begin with \"fantail:\" or \"__\" are nobody's");
     return refuse(why, "must be what stands before the first ':' of its channels: not empty, without spaces, "
                        "control characters, ':', '{' and '}', e.g. \"chat\"");
 }

@@ -90,7 +90,9 @@ static const struct setting config_items[] = {
     SECRET_TEXT(redis.url, 1, 1024, "redis://127.0.0.1:6379/0", check_redis_url, RESTART,
                 "redis://[[user]:password@]host[:port][/database] or unix:///path/to/socket[?db=database]."),
     TEXT(redis.prefix, 0, 128, "", check_redis_prefix, RESTART,
-         "Stands before every channel name in Redis. Publishers use it too."),
+         "Stands before every channel name in Redis. Publishers use it too. Set it where other programs "
+         "publish "
+         "through the same Redis, or clients can hear them."),
     NUMBER(redis.linger_ms, 0, 600000, 5000, RESTART,
            "A channel whose last subscriber left stays subscribed at Redis for so long."),
     NUMBER(redis.probe_ms, 100, 60000, 1000, RESTART,

@@ -2,7 +2,11 @@
 
 #include "common/text.h"
 
-bool channel_name_is_valid(struct bytes name) {
+/* The names that Redis (__keyspace@0__, __redis__, __sentinel__) and we ourselves (probes) send on. */
+#define REDIS_OWN BYTES_LITERAL("__")
+#define FANTAIL_OWN "fantail"
+
+static bool is_plain(struct bytes name) {
     if (name.len == 0 || name.len > CHANNEL_NAME_BYTES_MAX)
         return false;
     for (size_t i = 0; i < name.len; i++) {
@@ -14,6 +18,24 @@ bool channel_name_is_valid(struct bytes name) {
             return false;
     }
     return text_is_utf8(name);
+}
+
+bool channel_name_is_valid(struct bytes name) {
+    return is_plain(name) && !bytes_start_with(name, REDIS_OWN) &&
+           !bytes_start_with(name, BYTES_LITERAL(FANTAIL_OWN ":"));
+}
+
+bool channel_namespace_name_is_valid(struct bytes name) {
+    return channel_name_is_valid(name) && memchr(name.data, ':', name.len) == NULL &&
+           !bytes_equal_text(name, FANTAIL_OWN);
+}
+
+bool channel_prefix_is_valid(struct bytes prefix) {
+    return prefix.len == 0 || is_plain(prefix);
+}
+
+bool channel_prefix_is_of_redis(struct bytes prefix) {
+    return prefix.len > 0 && (bytes_start_with(prefix, REDIS_OWN) || bytes_start_with(REDIS_OWN, prefix));
 }
 
 const struct namespace_config *channel_namespace(const struct config *config, struct bytes name) {

@@ -136,7 +136,7 @@ test('calls that are none, or not meant so', async () => {
         assert.equal(reply.body.error.code, 'bad_json');
     }
     const refused = {
-        channel_invalid: [{ data: 1 }, { channel: '', data: 1 }, { channel: 'a b', data: 1 }, { channel: 7, data: 1 }],
+        channel_invalid: [{ data: 1 }, { channel: '', data: 1 }, { channel: 'a b', data: 1 }, { channel: 7, data: 1 }, { channel: '__sentinel__:hello', data: 1 }, { channel: 'fantail:probe:x', data: 1 }],
         bad_request: [{ channel: 'a' }, { channel: 'a', base64: '*' }, { channel: 'a', base64: 5 }],
         message_too_large: [{ channel: 'a', data: 'x'.repeat(70_000) }],
     };

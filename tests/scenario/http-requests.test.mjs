@@ -70,6 +70,19 @@ test('the form of the answer is what the headers ask for, or `transport`', async
     await client.end();
 });
 
+test('channels of Redis and of the gateway are nobody’s, in each form', async () => {
+    for (const channel of ['__keyspace@0__:user:1', '__redis__:invalidate', 'fantail:probe:n1-00000000']) {
+        for (const transport of ['sse', 'stream', 'longpoll', 'poll']) {
+            const answer = await ask(`GET ${subscribePath(['chat:a', channel], { transport })}`);
+            assert.deepEqual(refused(answer), [400, 'channel_invalid'], `${channel} by ${transport}`);
+        }
+        const handshake = await NativeClient.open(gateway, { path: subscribePath(channel) }).catch((error) => error);
+        assert.equal(handshake.status, 400);
+        const path = `POST /v1/publish?channel=${encodeURIComponent(channel)}`;
+        assert.deepEqual(refused(await ask(path, { 'Content-Length': 1 }, { body: 'x' })), [400, 'channel_invalid']);
+    }
+});
+
 test('what is not understood is said, in JSON', async () => {
     const get = (path, headers) => ask(`GET ${path}`, headers);
     const many = Array.from({ length: 11 }, (_, n) => `chat:${n}`);

@@ -36,6 +36,42 @@ static void name_is_utf8_without_what_others_use(void **state) {
             fail_msg("%.*s", BYTES_FMT(rows[i].name));
 }
 
+static void name_is_neither_of_redis_nor_of_the_gateway(void **state) {
+    (void)state;
+    static const char *const reserved[] = {
+        "__keyspace@0__:user:1",
+        "__keyevent@0__:set",
+        "__redis__:invalidate",
+        "__sentinel__:hello",
+        "__",
+        "___",
+        "fantail:probe:n1-0000",
+        "fantail:namespaces",
+        "fantail:",
+    };
+    static const char *const free[] = {"_",          "_a",        "a__",         "fantail",
+                                       "fantailb:a", "Fantail:a", "x:fantail:a", "x:__a"};
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        if (channel_name_is_valid(bytes_of(reserved[i])))
+            fail_msg("%s is reserved", reserved[i]);
+    for (size_t i = 0; i < sizeof free / sizeof *free; i++)
+        if (!channel_name_is_valid(bytes_of(free[i])))
+            fail_msg("%s is free", free[i]);
+}
+
+/* Whatever prefix is taken, no valid name makes one of Redis' own with it. */
+static void prefix_does_not_lead_back_to_redis(void **state) {
+    (void)state;
+    static const char *const bad[] = {"_", "__", "__keyspace@0__:"};
+    static const char *const good[] = {"", "a", "a_", "_a", "fantail:", "app:__"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_true(channel_prefix_is_of_redis(bytes_of(bad[i])));
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(!channel_prefix_is_of_redis(bytes_of(good[i])) &&
+                    channel_prefix_is_valid(bytes_of(good[i])));
+    assert_false(channel_prefix_is_valid(BYTES_LITERAL("a b")));
+}
+
 static void name_has_at_most_255_bytes(void **state) {
     (void)state;
     char name[256];
@@ -63,6 +99,8 @@ static void namespace_is_what_stands_before_the_first_colon(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(name_is_utf8_without_what_others_use),
+        cmocka_unit_test(name_is_neither_of_redis_nor_of_the_gateway),
+        cmocka_unit_test(prefix_does_not_lead_back_to_redis),
         cmocka_unit_test(name_has_at_most_255_bytes),
         cmocka_unit_test(namespace_is_what_stands_before_the_first_colon),
     };

@@ -123,6 +123,17 @@ static void text_setting_says_what_it_may_hold(void **state) {
         {"redis = { prefix = \"{a}\"; };", "f.conf:1: redis.prefix: must be without spaces, control "
                                            "characters, '{' and '}', e.g. \"myapp:\", is "
                                            "\"{a}\"\n"},
+        {"redis = { prefix = \"_\"; };", "f.conf:1: redis.prefix: must not begin like Redis' own channels, "
+                                         "with \"__\", is \"_\"\n"},
+        {"redis = { prefix = \"__x:\"; };",
+         "f.conf:1: redis.prefix: must not begin like Redis' own channels, "
+         "with \"__\", is \"__x:\"\n"},
+        {"namespaces = ( { name = \"fantail\"; } );",
+         "f.conf:1: namespaces.[0].name: is reserved: channels that begin with \"fantail:\" or \"__\" are "
+         "nobody's, is \"fantail\"\n"},
+        {"namespaces = ( { name = \"__keyspace@0__\"; } );",
+         "f.conf:1: namespaces.[0].name: is reserved: channels that begin with \"fantail:\" or \"__\" are "
+         "nobody's, is \"__keyspace@0__\"\n"},
         {"static_dir = \"a\\nb\";", "f.conf:1: static_dir: must be UTF-8 without control characters\n"},
         {"static_dir = \"\xff\";", "f.conf:1: static_dir: must be UTF-8 without control characters\n"},
     };
