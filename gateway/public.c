@@ -2,11 +2,11 @@
 
 #include <stdlib.h>
 
+#include "common/json.h"
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
 #include "gateway/core/origin.h"
 #include "gateway/core/session.h"
-#include "gateway/protocol/native.h"
 #include "gateway/subscribe.h"
 #include "gateway/transport/static.h"
 #include "gateway/transport/websocket.h"
@@ -124,7 +124,7 @@ static enum error check_content_type(const struct exchange *exchange) {
     if (bytes_start_with(buf_bytes(&type), BYTES_LITERAL("multipart/")))
         error = ERR_MEDIA_TYPE;
     else if (bytes_start_with(buf_bytes(&type), BYTES_LITERAL("application/json")) &&
-             !native_is_json(exchange_body(exchange)))
+             !json_is_valid(exchange_body(exchange)))
         error = ERR_BODY_NOT_JSON;
     buf_finish(&type);
     return error;

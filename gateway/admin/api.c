@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 
+#include "common/json.h"
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
 #include "gateway/core/session.h"
-#include "gateway/protocol/json_span.h"
 #include "gateway/protocol/native.h"
 
 enum {
@@ -16,8 +16,8 @@ enum {
 /* One call under way. */
 struct call {
     struct hub *hub;
-    const json_t *body; /* Parsed, and as it was written. */
-    struct bytes text;
+    const json_t *body;
+    struct bytes data; /* Of the body, as it was written. */
     api_done *on_done;
     void *arg;
 };
@@ -94,8 +94,9 @@ static void on_published(void *arg, enum error error, const struct position *id)
 
 static enum error read_payload(const struct call *call, struct bytes *payload, struct buf *decoded) {
     const json_t *base64 = json_object_get(call->body, "base64");
+    *payload = call->data;
     if (base64 == NULL)
-        return json_member_span(call->text, "data", payload) ? ERR_OK : ERR_BAD_REQUEST;
+        return payload->len > 0 ? ERR_OK : ERR_BAD_REQUEST;
     if (!json_is_string(base64) || !native_decode_base64(string_member(call->body, "base64"), decoded))
         return ERR_BAD_REQUEST;
     *payload = buf_bytes(decoded);
@@ -275,13 +276,14 @@ bool api_asks_all(const char *call) {
 }
 
 void api_call(struct hub *hub, const char *name, struct bytes body, api_done *on_done, void *arg) {
-    json_t *parsed = json_loadb(body.data, body.len, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
-    struct call call = {.hub = hub, .body = parsed, .text = body, .on_done = on_done, .arg = arg};
+    struct native_object object = native_read_object(json_skip_space(body));
+    struct call call = {
+        .hub = hub, .body = object.members, .data = object.data, .on_done = on_done, .arg = arg};
     if (!api_is_call(name))
         on_done(arg, api_error(ERR_NOT_FOUND));
-    else if (!json_is_object(parsed))
+    else if (object.len == 0 || !json_is_valid(body))
         on_done(arg, api_error(ERR_BAD_JSON));
     else
         calls[find(name)].run(&call);
-    json_decref(parsed);
+    json_decref(object.members);
 }

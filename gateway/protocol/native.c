@@ -1,11 +1,10 @@
 #include "gateway/protocol/native.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <openssl/evp.h>
 
+#include "common/json.h"
 #include "common/text.h"
-#include "gateway/protocol/json_span.h"
 
 enum {
     IDEMPOTENCY_KEY_BYTES_MAX = 255,
@@ -13,25 +12,13 @@ enum {
 };
 
 /* Integers beyond 64 bits and "\u0000" are valid JSON; jansson takes them only when told to. */
-enum { PARSE_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
+enum { VALUE_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY };
 
-/* The last command's JSON: what the command borrows from. */
+/* The members of the last command: what the command borrows from. */
 static json_t *current;
 
 /* What a base64 payload decodes to, for the same time. */
 static struct buf decoded = {.max = SIZE_MAX};
-
-bool native_is_json(struct bytes payload) {
-    size_t start = 0;
-    while (start < payload.len && memchr(" \t\r\n", payload.data[start], 4) != NULL)
-        start++;
-    /* Most of what is no JSON shows it at once. */
-    if (start == payload.len || memchr("{[\"-0123456789tfn", payload.data[start], 17) == NULL)
-        return false;
-    json_t *value = json_loadb(payload.data, payload.len, PARSE_FLAGS | JSON_DECODE_ANY, NULL);
-    json_decref(value);
-    return value != NULL;
-}
 
 static void append_json(struct bytes json, struct buf *out) {
     size_t start = out->len;
@@ -42,7 +29,7 @@ static void append_json(struct bytes json, struct buf *out) {
 }
 
 void native_append_payload(struct bytes payload, struct buf *out) {
-    if (native_is_json(payload)) {
+    if (json_is_valid(payload)) {
         buf_append_text(out, "\"data\":");
         append_json(payload, out);
     } else if (text_is_utf8(payload)) {
@@ -130,10 +117,13 @@ static void encode_event(const struct event *event, struct buf *out) {
     buf_append_char(out, '}');
 }
 
+static struct bytes string_of(const json_t *value) {
+    return bytes_make(json_string_value(value), json_string_length(value));
+}
+
 static struct bytes string_member(const json_t *object, const char *name) {
     const json_t *value = json_object_get(object, name);
-    return json_is_string(value) ? bytes_make(json_string_value(value), json_string_length(value))
-                                 : BYTES_LITERAL("");
+    return json_is_string(value) ? string_of(value) : BYTES_LITERAL("");
 }
 
 bool native_decode_base64(struct bytes text, struct buf *out) {
@@ -150,10 +140,32 @@ bool native_decode_base64(struct bytes text, struct buf *out) {
     return true;
 }
 
-static enum error read_payload(struct bytes object, struct command *out) {
+static json_t *value_of(struct bytes text) {
+    json_t *value = json_loadb(text.data, text.len, VALUE_FLAGS, NULL);
+    return value != NULL ? value : json_null();
+}
+
+struct native_object native_read_object(struct bytes text) {
+    struct native_object object = {.members = json_object()};
+    struct bytes name, value;
+    for (size_t at = 0; json_next_member(text, &at, &name, &value);) {
+        json_t *key = value_of(name); /* A name with half a character is none of ours. */
+        if (json_is_string(key) && bytes_equal_text(string_of(key), "data"))
+            object.data = value;
+        else if (json_is_string(key))
+            json_object_setn_new_nocheck(object.members, json_string_value(key), json_string_length(key),
+                                         value_of(value));
+        json_decref(key);
+    }
+    object.len = text.len > 0 && text.data[0] == '{' ? json_value_len(text) : 0;
+    return object;
+}
+
+static enum error read_payload(struct bytes data, struct command *out) {
     const json_t *base64 = json_object_get(current, "base64");
+    out->payload = data;
     if (base64 == NULL)
-        return json_member_span(object, "data", &out->payload) ? ERR_OK : ERR_BAD_REQUEST;
+        return data.len > 0 ? ERR_OK : ERR_BAD_REQUEST;
     buf_clear(&decoded);
     if (!json_is_string(base64) || !native_decode_base64(string_member(current, "base64"), &decoded))
         return ERR_BAD_REQUEST;
@@ -179,15 +191,30 @@ static enum error read_start(struct start *start) {
     return ERR_OK;
 }
 
-static enum error read_publish(struct bytes object, struct command *out) {
+static enum error read_publish(struct bytes data, struct command *out) {
     out->is_urgent = bytes_equal_text(string_member(current, "priority"), "high");
     out->idempotency_key = string_member(current, "idempotency_key");
-    if (out->idempotency_key.len > IDEMPOTENCY_KEY_BYTES_MAX)
+    /* Without its key a repeated publish would be a second message. */
+    bool has_bad_key = json_object_get(current, "idempotency_key") != NULL && out->idempotency_key.len == 0;
+    if (has_bad_key || out->idempotency_key.len > IDEMPOTENCY_KEY_BYTES_MAX)
         return ERR_BAD_REQUEST;
-    return read_payload(object, out);
+    return read_payload(data, out);
 }
 
-static enum error read_command(struct bytes object, struct command *out) {
+/* Beyond 2^53 a double, and so a JavaScript number, no longer tells neighbours apart. */
+static bool read_ref(struct command *out) {
+    const json_t *ref = json_object_get(current, "ref");
+    double value = json_number_value(ref);
+    if (ref == NULL)
+        return true;
+    if (!json_is_number(ref) || value < 0 || value > 9007199254740992.0 || value != (double)(int64_t)value)
+        return false;
+    out->has_ref = true;
+    out->ref = (int64_t)value;
+    return true;
+}
+
+static enum error read_command(struct bytes data, struct command *out) {
     static const struct {
         const char *op;
         enum command_kind kind;
@@ -196,16 +223,6 @@ static enum error read_command(struct bytes object, struct command *out) {
         {"publish", COMMAND_PUBLISH}, {"ping", COMMAND_PING},           {"pong", COMMAND_PONG},
         {"history", COMMAND_HISTORY},
     };
-    const json_t *ref = json_object_get(current, "ref");
-    if (ref != NULL) {
-        /* Beyond 2^53 a double, and so a JavaScript number, no longer tells neighbours apart. */
-        double value = json_number_value(ref);
-        if (!json_is_number(ref) || value < 0 || value > 9007199254740992.0 ||
-            value != (double)(int64_t)value)
-            return ERR_BAD_REQUEST;
-        out->has_ref = true;
-        out->ref = (int64_t)value;
-    }
     struct bytes op = string_member(current, "op");
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         if (!bytes_equal_text(op, ops[i].op))
@@ -216,7 +233,7 @@ static enum error read_command(struct bytes object, struct command *out) {
         const json_t *token = json_object_get(current, "token");
         out->has_token = token != NULL && !json_is_null(token);
         if (out->kind == COMMAND_PUBLISH)
-            return read_publish(object, out);
+            return read_publish(data, out);
         enum error error = read_start(&out->start);
         if (out->kind == COMMAND_HISTORY && out->start.kind == START_LIVE)
             out->start = (struct start){.kind = START_LAST, .last = HISTORY_DEFAULT};
@@ -226,24 +243,23 @@ static enum error read_command(struct bytes object, struct command *out) {
 }
 
 static enum error decode(struct bytes in, size_t *used, struct command *out) {
-    size_t start = 0;
-    while (start < in.len && memchr(" \t\r\n", in.data[start], 4) != NULL)
-        start++;
-    if (start == in.len) {
+    struct bytes text = json_skip_space(in);
+    size_t start = in.len - text.len;
+    if (text.len == 0) {
         *used = in.len;
         return ERR_MORE;
     }
-    struct bytes text = bytes_skip(in, start);
-    json_error_t where;
+    struct native_object object = native_read_object(text);
     json_decref(current);
-    current = json_loadb(text.data, text.len, PARSE_FLAGS | JSON_DISABLE_EOF_CHECK, &where);
-    if (!json_is_object(current)) {
+    current = object.members;
+    bool has_good_ref = read_ref(out);
+    if (object.len == 0) {
         const char *end = memchr(text.data, '\n', text.len);
         *used = end ? (size_t)(end - in.data) + 1 : in.len;
         return ERR_BAD_JSON;
     }
-    *used = start + (size_t)where.position;
-    return read_command(bytes_make(text.data, (size_t)where.position), out);
+    *used = start + object.len;
+    return has_good_ref ? read_command(object.data, out) : ERR_BAD_REQUEST;
 }
 
 const struct protocol native_protocol = {

@@ -106,7 +106,7 @@ static void each_mistake_has_its_error_and_harms_nothing_else(void **state) {
         {"{\"ref\":10,\"op\":\"dance\"}", 10, "unknown_op"},
         {"{\"ref\":11}", 11, "unknown_op"},
         {"{\"ref\":\"x\",\"op\":\"ping\"}", -1, "bad_request"},
-        {"{\"ref\":12,\"op\":\"ping\"", -1, "bad_json"},
+        {"{\"ref\":12,\"op\":\"ping\"", 12, "bad_json"},
         {"hello", -1, "bad_json"},
         {"[]", -1, "bad_json"},
     };
