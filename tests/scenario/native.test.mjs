@@ -93,7 +93,7 @@ test('a broken command takes the rest of its line with it, not the next line', a
     const client = await talk(t);
     client.send('{"ref":1,"op":"ping"}\n{"ref":2,"op" {"ref":3,"op":"ping"}\n{"ref":4,"op":"ping"}');
     await client.frame('reply 4', (frame) => frame.ref === 4);
-    assert.deepEqual(client.frames.map((frame) => frame.ref ?? frame.error.code), [1, 'bad_json', 4]);
+    assert.deepEqual(client.frames.map((frame) => frame.error?.code ?? frame.ref), [1, 'bad_json', 4]);
 });
 
 test('an empty frame is no command', async (t) => {
