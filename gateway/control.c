@@ -5,8 +5,12 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 
-/* A reply that lists thousands of clients fits; what does not is a mistake of ours. */
-enum { LINE_BYTES_MAX = 64 * 1024 * 1024 };
+enum {
+    /* An API call of the longest body, each of its bytes escaped, fits. */
+    LINE_BYTES_MAX = 64 * 1024 * 1024,
+    /* What may wait for a side that does not read: it hangs. */
+    UNREAD_BYTES_MAX = LINE_BYTES_MAX,
+};
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room) {
     static char piece[64 * 1024];
@@ -29,38 +33,32 @@ static void end(struct control *control) {
     control->on_end(control->context);
 }
 
+static void dispatch_all(struct control *control) {
+    struct bytes line;
+    size_t left_out = control->lines.left_out;
+    while (control->pipe != NULL && lines_next(&control->lines, &line))
+        dispatch(control, line);
+    if (control->pipe != NULL && control->lines.left_out > left_out)
+        log_error("control", "a line is too long and left out bytes_max=%d", LINE_BYTES_MAX);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *piece) {
     struct control *control = stream->data;
-    if (len == 0)
-        return;
-    if (len < 0 || !buf_append(&control->received, piece->base, (size_t)len)) {
+    if (len < 0) {
         end(control);
         return;
     }
-    /* A message may have run the loop, as a server does that ends, and so led here again: it goes on below. */
+    lines_add(&control->lines, bytes_make(piece->base, (size_t)len));
+    /* A message may have run the loop, as a server does that ends, and so led here again: it goes on there. */
     if (control->is_dispatching)
         return;
-    size_t start = 0;
     control->is_dispatching = true;
-    for (;;) {
-        struct bytes rest = bytes_skip(buf_bytes(&control->received), start);
-        const char *newline = memchr(rest.data, '\n', rest.len);
-        if (newline == NULL)
-            break;
-        size_t line_len = (size_t)(newline - rest.data);
-        dispatch(control, bytes_make(rest.data, line_len));
-        if (control->pipe == NULL)
-            return; /* Closed by what the line said. */
-        start += line_len + 1;
-    }
+    dispatch_all(control);
     control->is_dispatching = false;
-    buf_consume(&control->received, start);
-    if (control->received.len == 0)
-        buf_finish(&control->received);
 }
 
 void control_open(struct control *control, struct loop *loop, int fd) {
-    buf_init(&control->received, LINE_BYTES_MAX);
+    lines_init(&control->lines, LINE_BYTES_MAX);
     control->pipe = xmalloc(sizeof *control->pipe);
     uv_pipe_init(&loop->uv, control->pipe, 0);
     uv_pipe_open(control->pipe, fd);
@@ -77,7 +75,7 @@ void control_close(struct control *control) {
         return;
     uv_close((uv_handle_t *)control->pipe, on_closed);
     control->pipe = NULL;
-    buf_finish(&control->received);
+    lines_finish(&control->lines);
 }
 
 struct sending {
@@ -92,18 +90,25 @@ static void on_sent(uv_write_t *request, int status) {
     free(sending);
 }
 
-void control_send(struct control *control, json_t *message) {
+static bool may_send(const struct control *control, size_t len) {
+    return control->pipe != NULL && len <= LINE_BYTES_MAX &&
+           uv_stream_get_write_queue_size((const uv_stream_t *)control->pipe) + len <= UNREAD_BYTES_MAX;
+}
+
+bool control_send(struct control *control, json_t *message) {
     char *text = json_dumps(message, JSON_COMPACT);
+    size_t len = text ? strlen(text) : 0;
     json_decref(message);
-    if (control->pipe == NULL || text == NULL) {
+    if (text == NULL || !may_send(control, len)) {
         free(text);
-        return;
+        return false;
     }
     struct sending *sending = xmalloc(sizeof *sending);
     sending->text = text;
-    size_t len = strlen(text);
     text[len] = '\n'; /* In place of the terminator. */
     uv_buf_t line = uv_buf_init(text, (unsigned)len + 1);
-    if (uv_write(&sending->request, (uv_stream_t *)control->pipe, &line, 1, on_sent) != 0)
-        on_sent(&sending->request, -1);
+    if (uv_write(&sending->request, (uv_stream_t *)control->pipe, &line, 1, on_sent) == 0)
+        return true;
+    on_sent(&sending->request, -1);
+    return false;
 }

@@ -4,12 +4,12 @@
 
 #include <jansson.h>
 
-#include "common/buf.h"
+#include "gateway/lines.h"
 #include "gateway/loop.h"
 
 struct control {
     uv_pipe_t *pipe;
-    struct buf received;
+    struct lines lines;
     bool is_dispatching;
     void (*on_message)(void *context, json_t *message); /* Borrowed. */
     void (*on_end)(void *context);                      /* The other side is gone. */
@@ -20,8 +20,8 @@ struct control {
 void control_open(struct control *control, struct loop *loop, int fd);
 void control_close(struct control *control); /* May be called from within the callbacks, and twice. */
 
-/* Takes over the reference to `message`. What the other side does not read in time waits in memory: masters
- * and workers trust each other. */
-void control_send(struct control *control, json_t *message);
+/* Takes over the reference to `message`. False when it cannot be sent, and only this one: it is no JSON, it is too
+ * long, the other side has too much to read already, or is gone. */
+bool control_send(struct control *control, json_t *message);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "common/xalloc.h"
 #include "gateway/admin/api.h"
 #include "gateway/broker/memory.h"
@@ -76,7 +77,8 @@ static void on_beat(struct wheel_timer *timer, uint64_t now_ms) {
 /* The master tells it at /readyz. */
 static void on_redis_trouble(void *context, const char *why) {
     struct worker *worker = context;
-    control_send(&worker->control, json_pack("{s:s}", "redis_error", why));
+    const char *text = text_is_utf8(bytes_of(why)) ? why : "an error that is no text";
+    control_send(&worker->control, json_pack("{s:s}", "redis_error", text));
 }
 
 static void stop(struct worker *worker, int status) {
@@ -235,19 +237,25 @@ struct answer {
 
 static void on_api_done(void *arg, json_t *reply) {
     struct answer *answer = arg;
-    control_send(&answer->worker->control, json_pack("{s:I,s:o}", "id", answer->id, "reply", reply));
+    struct control *control = &answer->worker->control;
+    if (!control_send(control, json_pack("{s:I,s:o}", "id", answer->id, "reply", reply))) {
+        log_error("gateway", "an api reply cannot be sent id=%u", (unsigned)answer->id);
+        control_send(control, json_pack("{s:I,s:o}", "id", answer->id, "reply", api_error(ERR_INTERNAL)));
+    }
     free(answer);
 }
 
 static void on_api(struct worker *worker, const json_t *message) {
     const json_t *body = json_object_get(message, "body");
+    json_int_t list_bytes_max = json_integer_value(json_object_get(message, "list_bytes_max"));
     struct answer *answer = xmalloc(sizeof *answer);
     *answer = (struct answer){worker, json_integer_value(json_object_get(message, "id"))};
     if (worker->hub == NULL)
         on_api_done(answer, api_error(ERR_BROKER_UNAVAILABLE));
     else
         api_call(worker->hub, json_string_value(json_object_get(message, "call")),
-                 bytes_make(json_string_value(body), json_string_length(body)), on_api_done, answer);
+                 bytes_make(json_string_value(body), json_string_length(body)), (size_t)list_bytes_max,
+                 on_api_done, answer);
 }
 
 static void on_control(void *context, json_t *message) {

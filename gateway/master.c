@@ -32,6 +32,9 @@ enum {
     START_MS = 1000, /* Whoever lives longer than this had found all it needs. */
     API_TIMEOUT_MS = 5000,
     API_BODY_BYTES_MAX = 8 * 1024 * 1024,
+    /* Of a list that an API call answers, all workers together; each builds and we add up trees of several times the
+     * size. */
+    LIST_BYTES_MAX = 8 * 1024 * 1024,
     /* What workers may take to end beyond the time of the drain, before they are killed. */
     DRAIN_GRACE_MS = 5000,
 };
@@ -198,8 +201,8 @@ static void start_worker(struct worker_process *worker) {
 
 static void tell_workers(struct master *master, json_t *message) {
     for (unsigned i = 0; i < master->worker_count; i++)
-        if (master->workers[i].is_running)
-            control_send(&master->workers[i].control, json_incref(message));
+        if (master->workers[i].is_running && !control_send(&master->workers[i].control, json_incref(message)))
+            log_error("master", "a worker cannot be told worker=%u", i);
     json_decref(message);
 }
 
@@ -323,7 +326,8 @@ static void finish_call(struct api_wait *wait) {
     free(wait);
 }
 
-/* Adds what a worker replied: numbers add up, lists follow each other, objects do so member by member. */
+/* Adds what a worker replied: numbers add up, lists follow each other, objects do so member by member, and what is
+ * true of one is true of all. */
 static void add_reply(json_t *sum, json_t *reply) {
     const char *name;
     json_t *value;
@@ -333,6 +337,8 @@ static void add_reply(json_t *sum, json_t *reply) {
             json_object_set(sum, name, value);
         else if (json_is_integer(present) && json_is_integer(value))
             json_integer_set(present, json_integer_value(present) + json_integer_value(value));
+        else if (json_is_true(value))
+            json_object_set(sum, name, value);
         else if (json_is_array(present) && json_is_array(value))
             json_array_extend(present, value);
         else if (json_is_object(present) && json_is_object(value))
@@ -382,33 +388,48 @@ static void forget_worker(struct worker_process *worker) {
         worker_replied(list_entry(node, struct api_wait, link), worker->index, NULL);
 }
 
+static bool ask_worker(struct api_wait *wait, struct worker_process *worker, const char *call, json_t *body) {
+    json_int_t list_bytes_max = LIST_BYTES_MAX / wait->master->worker_count;
+    json_t *message = json_pack("{s:s,s:I,s:s,s:O,s:I}", "op", "api", "id", wait->id, "call", call, "body",
+                                body, "list_bytes_max", list_bytes_max);
+    wait->is_waited_for[worker->index] = true;
+    wait->waiting++;
+    return control_send(&worker->control, message);
+}
+
+/* Asks all, or one, which is another one each time. What of all one cannot be asked is not answered by the others. */
+static enum error ask_workers(struct api_wait *wait, const char *call, json_t *body) {
+    struct master *master = wait->master;
+    bool asks_all = api_asks_all(call);
+    if (body == NULL)
+        return ERR_BAD_JSON;
+    for (unsigned i = 0; i < master->worker_count && (asks_all || wait->waiting == 0); i++) {
+        struct worker_process *worker = &master->workers[(i + (unsigned)wait->id) % master->worker_count];
+        if (!worker->is_running || worker->board->metrics.workers == 0 || (!asks_all && is_hanging(worker)))
+            continue;
+        if (!ask_worker(wait, worker, call, body)) {
+            log_error("master", "a worker cannot be asked worker=%u call=%s", worker->index, call);
+            return ERR_INTERNAL;
+        }
+    }
+    return wait->waiting > 0 ? ERR_OK : ERR_BROKER_UNAVAILABLE;
+}
+
 static void call_workers(void *context, const char *call, struct bytes body, admin_done *on_done, void *arg) {
     struct master *master = context;
     struct api_wait *wait = xcalloc(1, sizeof *wait);
-    bool asks_all = api_asks_all(call);
+    json_t *text = json_stringn(body.data, body.len);
     *wait = (struct api_wait){
         .master = master, .id = ++master->last_call, .sum = json_object(), .on_done = on_done, .arg = arg};
     list_push_back(&master->calls, &wait->link);
     wheel_timer_init(&wait->timeout, on_call_timeout);
     wheel_arm(&master->loop.wheel, &wait->timeout, loop_now_ms(&master->loop) + API_TIMEOUT_MS);
-    for (unsigned i = 0; i < master->worker_count && (asks_all || wait->waiting == 0); i++) {
-        /* One of many is another one each time. */
-        struct worker_process *worker = &master->workers[(i + (unsigned)wait->id) % master->worker_count];
-        json_t *text = json_stringn(body.data, body.len);
-        if (!worker->is_running || worker->board->metrics.workers == 0 || text == NULL ||
-            (!asks_all && is_hanging(worker))) {
-            json_decref(text);
-            continue;
-        }
-        wait->is_waited_for[worker->index] = true;
-        wait->waiting++;
-        control_send(&worker->control,
-                     json_pack("{s:s,s:I,s:s,s:o}", "op", "api", "id", wait->id, "call", call, "body", text));
-    }
-    if (wait->waiting > 0)
+    enum error error = ask_workers(wait, call, text);
+    json_decref(text);
+    if (error == ERR_OK)
         return;
     json_decref(wait->sum);
-    wait->sum = api_error(running_workers(master) > 0 ? ERR_BAD_JSON : ERR_BROKER_UNAVAILABLE);
+    wait->sum = api_error(error);
     finish_call(wait);
 }
 

@@ -11,6 +11,10 @@
 enum {
     LIST_DEFAULT = 1000, /* Entries of a list, per worker, unless `limit` says otherwise. */
     LIST_MAX = 100000,
+    /* Channels of one broadcast: all are on their way to the broker at once. */
+    BROADCAST_MAX = 100000,
+    /* What an entry of a list takes besides its names, at most. */
+    ENTRY_BYTES = 512,
 };
 
 /* One call under way. */
@@ -18,6 +22,7 @@ struct call {
     struct hub *hub;
     const json_t *body;
     struct bytes data; /* Of the body, as it was written. */
+    size_t list_bytes_max;
     api_done *on_done;
     void *arg;
 };
@@ -34,13 +39,6 @@ static struct bytes string_member(const json_t *object, const char *name) {
     const json_t *value = json_object_get(object, name);
     return json_is_string(value) ? bytes_make(json_string_value(value), json_string_length(value))
                                  : BYTES_LITERAL("");
-}
-
-static size_t limit_of(const struct call *call) {
-    double limit = json_number_value(json_object_get(call->body, "limit"));
-    if (limit < 1)
-        return LIST_DEFAULT;
-    return limit > LIST_MAX ? LIST_MAX : (size_t)limit;
 }
 
 /* --- publish, broadcast ---------------------------------------------------------------------- */
@@ -129,7 +127,8 @@ static void publish_all(struct call *call, bool is_single) {
     buf_init(&decoded, 0);
     enum error error = read_payload(call, &payload, &decoded);
     const json_t *channels = json_object_get(call->body, "channels");
-    if (error == ERR_OK && !is_single && !json_is_array(channels))
+    if (error == ERR_OK && !is_single &&
+        (!json_is_array(channels) || json_array_size(channels) > BROADCAST_MAX))
         error = ERR_BAD_REQUEST;
     if (error == ERR_OK && payload.len > call->hub->options.config->limits.message_bytes)
         error = ERR_MESSAGE_TOO_LARGE;
@@ -168,29 +167,59 @@ static void broadcast(struct call *call) {
 
 /* --- channels, clients, disconnect ----------------------------------------------------------- */
 
+/* A list as it grows, bounded in entries and, as clients choose what their channels are called, in bytes. */
+struct listing {
+    json_t *entries;
+    json_int_t count; /* Of all there are. */
+    size_t left;
+    size_t bytes_left;
+    bool is_truncated;
+};
+
+static struct listing begin_listing(const struct call *call, json_t *entries) {
+    double limit = json_number_value(json_object_get(call->body, "limit"));
+    size_t left = limit < 1 ? LIST_DEFAULT : limit > LIST_MAX ? LIST_MAX : (size_t)limit;
+    return (struct listing){.entries = entries, .left = left, .bytes_left = call->list_bytes_max};
+}
+
+static bool has_room(struct listing *listing, size_t bytes) {
+    listing->is_truncated = listing->is_truncated || bytes > listing->bytes_left;
+    if (!listing->is_truncated)
+        listing->bytes_left -= bytes;
+    return !listing->is_truncated;
+}
+
+/* Room for a channel's name, in which each byte may be escaped. */
+static bool has_room_for_name(struct listing *listing, const struct channel *channel) {
+    return has_room(listing, 2 * (size_t)channel->name_len + sizeof "\"\",");
+}
+
+/* Counts one more, and returns whether it is to be listed. */
+static bool count_entry(struct listing *listing) {
+    listing->count++;
+    listing->is_truncated = listing->is_truncated || listing->left == 0;
+    listing->left -= listing->left > 0;
+    return has_room(listing, ENTRY_BYTES);
+}
+
+static void end_listing(const struct call *call, const struct listing *listing, const char *name) {
+    call->on_done(call->arg, json_pack("{s:o,s:I,s:b}", name, listing->entries, "count", listing->count,
+                                       "truncated", listing->is_truncated));
+}
+
 static void list_channels(struct call *call) {
     struct bytes prefix = string_member(call->body, "prefix");
-    size_t left = limit_of(call);
-    json_t *channels = json_object();
-    json_int_t count = 0;
+    struct listing listing = begin_listing(call, json_object());
     for (struct channel *channel = call->hub->channels; channel != NULL; channel = channel->hh.next) {
-        if (channel->subscriber_count == 0 || !bytes_start_with(channel_name(channel), prefix))
-            continue;
-        count++;
-        if (left == 0)
-            continue;
-        left--;
-        json_object_setn_new(channels, channel->name, channel->name_len,
-                             json_pack("{s:I}", "subscribers", (json_int_t)channel->subscriber_count));
+        if (channel->subscriber_count > 0 && bytes_start_with(channel_name(channel), prefix) &&
+            count_entry(&listing) && has_room_for_name(&listing, channel))
+            json_object_setn_new(listing.entries, channel->name, channel->name_len,
+                                 json_pack("{s:I}", "subscribers", (json_int_t)channel->subscriber_count));
     }
-    call->on_done(call->arg, json_pack("{s:o,s:I}", "channels", channels, "count", count));
+    end_listing(call, &listing, "channels");
 }
 
-static bool is_in_channel(const struct session *session, const struct channel *channel) {
-    return session_find_subscription(session, channel) != NULL;
-}
-
-static json_t *describe(const struct session *session) {
+static json_t *describe(const struct session *session, struct listing *listing) {
     struct buf id, peer;
     json_t *channels = json_array();
     buf_init(&id, 0);
@@ -198,7 +227,8 @@ static json_t *describe(const struct session *session) {
     session_print_id(session, &id);
     session->transport->describe_peer(session->carrier, &peer);
     for (const struct subscription *each = session->subscriptions; each != NULL; each = each->next)
-        json_array_append_new(channels, text_of(channel_name(each->channel)));
+        if (has_room_for_name(listing, each->channel))
+            json_array_append_new(channels, text_of(channel_name(each->channel)));
     json_t *client = json_pack("{s:o,s:o,s:s,s:s,s:o,s:I}", "session", text_of(buf_bytes(&id)), "address",
                                text_of(buf_bytes(&peer)), "transport", session->transport->name, "protocol",
                                session_protocol(session)->name, "channels", channels, "outbox_bytes",
@@ -208,24 +238,21 @@ static json_t *describe(const struct session *session) {
     return client;
 }
 
+static void list_client(struct listing *listing, const struct session *session) {
+    if (session_is_open(session) && count_entry(listing))
+        json_array_append_new(listing->entries, describe(session, listing));
+}
+
 static void list_clients(struct call *call) {
     struct bytes name = string_member(call->body, "channel");
     const struct channel *channel = name.len > 0 ? hub_find_channel(call->hub, name) : NULL;
-    size_t left = limit_of(call);
-    json_t *clients = json_array();
-    json_int_t count = 0;
-    list_each (node, &call->hub->sessions) {
-        const struct session *session = session_of_link(node);
-        if (!session_is_open(session) ||
-            (name.len > 0 && (channel == NULL || !is_in_channel(session, channel))))
-            continue;
-        count++;
-        if (left == 0)
-            continue;
-        left--;
-        json_array_append_new(clients, describe(session));
-    }
-    call->on_done(call->arg, json_pack("{s:o,s:I}", "clients", clients, "count", count));
+    struct listing listing = begin_listing(call, json_array());
+    for (uint32_t i = 0; channel != NULL && i < channel->subscriber_count; i++)
+        list_client(&listing, channel->subscribers[i]->session);
+    if (name.len == 0)
+        list_each (node, &call->hub->sessions)
+            list_client(&listing, session_of_link(node));
+    end_listing(call, &listing, "clients");
 }
 
 static void disconnect(struct call *call) {
@@ -275,10 +302,17 @@ bool api_asks_all(const char *call) {
     return api_is_call(call) && calls[find(call)].asks_all;
 }
 
-void api_call(struct hub *hub, const char *name, struct bytes body, api_done *on_done, void *arg) {
+void api_call(struct hub *hub, const char *name, struct bytes body, size_t list_bytes_max, api_done *on_done,
+              void *arg) {
     struct native_object object = native_read_object(json_skip_space(body));
     struct call call = {
-        .hub = hub, .body = object.members, .data = object.data, .on_done = on_done, .arg = arg};
+        .hub = hub,
+        .body = object.members,
+        .data = object.data,
+        .list_bytes_max = list_bytes_max,
+        .on_done = on_done,
+        .arg = arg,
+    };
     if (!api_is_call(name))
         on_done(arg, api_error(ERR_NOT_FOUND));
     else if (object.len == 0 || !json_is_valid(body))

@@ -16,8 +16,9 @@ bool api_asks_all(const char *call);
 bool api_is_call(const char *call);
 
 /* `body` is the text of a JSON object. A reply is {"error":{"code","message"}} or what
- * docs/protocols/admin.md says. */
-void api_call(struct hub *hub, const char *name, struct bytes body, api_done *on_done, void *arg);
+ * docs/protocols/admin.md says; a list is cut so that its text has about `list_bytes_max` bytes at most. */
+void api_call(struct hub *hub, const char *name, struct bytes body, size_t list_bytes_max, api_done *on_done,
+              void *arg);
 
 /* {"error":{"code","message"}}, the code of which master and worker share. */
 json_t *api_error(enum error error);

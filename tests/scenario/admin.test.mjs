@@ -220,3 +220,37 @@ test('while Redis is away, publish says so', async () => {
     assert.equal((await get('/healthz')).status, 200, 'healthz is about the process');
     assert.equal((await callApi(gateway, 'clients')).status, 200);
 });
+
+test('a list that clients have made long is cut, says so, and costs nobody anything', { timeout: 120_000 }, async (t) => {
+    const many = await Gateway.start(t, { workers: 1, env: { ...apiIsOn, FANTAIL_LIMITS_CHANNELS_PER_SESSION: '2000' } });
+    const clients = [];
+    for (let i = 0; i < 12; i++) {
+        const client = await NativeClient.open(many);
+        t.after(() => client.socket.terminate());
+        // Each backslash is two bytes in the list: 12 MB in all.
+        const channels = Array.from({ length: 2000 }, (_, n) => `${'\\'.repeat(240)}:${i}:${n}`);
+        for (let at = 0; at < channels.length; at += 100) {
+            client.send(channels.slice(at, at + 100).map((channel) => JSON.stringify({ op: 'subscribe', channel })).join('\n'));
+        }
+        clients.push(client);
+    }
+    await until('all are subscribed', async () => (await many.metric('fantail_subscriptions')) === 24_000, { timeoutMs: 60_000 });
+    const list = await callApi(many, 'clients', { limit: 100_000 });
+    assert.equal(list.status, 200);
+    assert.equal(list.body.count, 12);
+    assert.equal(list.body.truncated, true);
+    assert.ok(JSON.stringify(list.body).length <= 8 * 1024 * 1024 + 1024);
+    const channels = await callApi(many, 'channels', { limit: 100_000 });
+    assert.equal(channels.body.count, 24_000);
+    assert.equal(channels.body.truncated, true);
+    assert.equal((await callApi(many, 'channels', { limit: 3 })).body.truncated, true);
+    assert.equal((await callApi(many, 'clients', { channel: `${'\\'.repeat(240)}:3:3` })).body.count, 1);
+    for (const client of clients) assert.ok((await client.request({ op: 'ping' })).ok);
+    assert.equal(await many.metric('fantail_worker_restarts_total'), 0);
+});
+
+test('a broadcast to more channels than one call may have', async () => {
+    const { status, body } = await callApi(gateway, 'broadcast', { channels: new Array(100_001).fill('a'), data: 1 });
+    assert.equal(status, 400);
+    assert.equal(body.error.code, 'bad_request');
+});
