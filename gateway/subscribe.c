@@ -119,6 +119,11 @@ static struct wanted *read_wanted(const struct request *request, const struct pu
     return wanted;
 }
 
+static bool has_channel(const struct session *session, struct bytes name) {
+    const struct channel *channel = hub_find_channel(session->hub, name);
+    return channel != NULL && session_find_subscription(session, channel) != NULL;
+}
+
 static void subscribe_all(struct session *session, const struct wanted *wanted) {
     if (session->keeps_positions)
         session_hold(session);
@@ -131,7 +136,8 @@ static void subscribe_all(struct session *session, const struct wanted *wanted) 
             .channel = bytes_make(wanted->list + at, channel.name_len),
             .start = channel.start,
         };
-        session_execute(session, &command);
+        if (!has_channel(session, command.channel)) /* Or the URL names it twice. */
+            session_execute(session, &command);
         at += channel.name_len;
     }
     if (session->keeps_positions)

@@ -274,6 +274,13 @@ bool pending_is_ahead(const struct pending_reply *reply, const struct channel *c
            position_compare(&reply->start.since, &channel->seen) > 0;
 }
 
+bool pending_is_behind(const struct pending_reply *reply, const struct channel *channel) {
+    if (!reply->is_behind || reply->session == NULL)
+        return false;
+    const struct subscription *subscription = session_find_subscription(reply->session, channel);
+    return subscription != NULL && subscription->is_waiting;
+}
+
 void channel_answer_pending(struct channel *channel, enum error error) {
     struct list replies;
     bool must_read = false;
@@ -291,6 +298,8 @@ void channel_answer_pending(struct channel *channel, enum error error) {
         if (error == ERR_OK && pending_is_ahead(reply, channel) && ++reply->reads < 2) {
             list_push_back(&channel->pending_replies, &reply->in_channel);
             must_read = true;
+        } else if (error == ERR_OK && pending_is_behind(reply, channel)) {
+            list_push_back(&channel->pending_replies, &reply->in_channel);
         } else {
             session_subscribe_done(reply, channel, error);
         }

@@ -41,6 +41,7 @@ struct pending_reply {
     bool has_ref;
     bool is_history; /* It asks for messages without a subscription. */
     bool is_waiting; /* For a channel; counted in the session. */
+    bool is_behind;  /* An earlier command of the session begins the subscription. */
     uint8_t reads;   /* Of the stream, that have ended since; one more if none was under way. */
     int64_t ref;
     struct start start;
@@ -172,6 +173,9 @@ void channel_answer_pending(struct channel *channel, enum error error);
 /* Whether the client has seen entries that this node has not: another node is ahead of us, or they are gone. The
  * stream has to be read to know. */
 bool pending_is_ahead(const struct pending_reply *reply, const struct channel *channel);
+
+/* For session_subscribe.c: whether a command before it, for the same subscription, waits still. */
+bool pending_is_behind(const struct pending_reply *reply, const struct channel *channel);
 
 /* Delivers what waits for the end of the turn, or for its batch. */
 void channel_flush(struct channel *channel);

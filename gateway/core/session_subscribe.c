@@ -14,11 +14,12 @@ enum {
     WAITING_COMMANDS_SPARE = 256,
 };
 
-static enum error add_subscription(struct session *session, struct bytes name) {
+static enum error add_subscription(struct session *session, struct bytes name, bool *is_new) {
     if (!channel_name_is_valid(name))
         return ERR_CHANNEL_INVALID;
     struct channel *channel = hub_find_channel(session->hub, name);
-    if (channel != NULL && session_find_subscription(session, channel) != NULL)
+    *is_new = channel == NULL || session_find_subscription(session, channel) == NULL;
+    if (!*is_new)
         return ERR_OK;
     if (session->channel_count >= session_config(session)->limits.channels_per_session)
         return ERR_CHANNEL_LIMIT;
@@ -72,20 +73,28 @@ static void expire(struct channel *channel) {
         history_expire(channel->history, wall_ms - ttl_ms);
 }
 
-static void replay(struct subscription *subscription, uint32_t from) {
+/* Whether a replay is on its way to the client already. */
+static bool is_replaying(const struct session *session) {
+    return session->outbox != NULL && session->outbox->replays > 0;
+}
+
+/* What a client missed does not make it a slow one: only the node's memory is a limit for what is `owed`, and for
+ * what the client does not take at once. */
+static void replay(struct subscription *subscription, uint32_t from, bool is_owed) {
     const struct history *history = subscription->channel->history;
     struct session *session = subscription->session;
     const uint64_t total_bytes_max = session_config(session)->limits.outbox_total_bytes;
     for (uint32_t i = from; history != NULL && i < history->count && session_is_open(session); i++) {
         struct message *message = history_at(history, i);
-        /* What a client missed does not make it a slow one: only the node's memory is a limit here, and for
-         * what the client does not take at once. */
         if (message->kind == ENTRY_GAP && i > from)
             session_send_gap(subscription,
                              &message->id); /* Only who asked for the last few gets across one. */
         if (message->kind != ENTRY_MESSAGE)
             continue;
-        session_replay_message(subscription, message);
+        if (is_owed)
+            session_replay_message(subscription, message);
+        else
+            session_queue_message(subscription, message);
         if (*session_held_bytes(session) <= total_bytes_max)
             continue;
         if (!session->is_congested)
@@ -207,31 +216,48 @@ static void catch_up(const struct pending_reply *reply, struct channel *channel)
         channel_flush(channel);
 }
 
+static void begin_first(const struct pending_reply *reply, struct subscription *subscription, int64_t from) {
+    struct session *session = subscription->session;
+    subscription->is_waiting = false;
+    session->waiting_count--;
+    if (session->keeps_positions)
+        begin_silently(subscription, &reply->start, from);
+    else
+        begin_with_reply(reply, subscription->channel, from);
+    if (from >= 0)
+        replay(subscription, (uint32_t)from, true);
+}
+
+/* The client has the channel, and wants what was before once more: another part of it begins there. One such replay
+ * at a time is owed; who asks for more than it takes is slow. */
+static void begin_again(const struct pending_reply *reply, struct subscription *subscription, int64_t from) {
+    bool is_owed = !is_replaying(subscription->session);
+    if (subscription->session->keeps_positions)
+        return; /* Its URL names the channel twice. */
+    begin_with_reply(reply, subscription->channel, from);
+    if (from >= 0)
+        replay(subscription, (uint32_t)from, is_owed);
+}
+
 static void begin(struct pending_reply *reply, struct channel *channel) {
     struct session *session = reply->session;
     struct subscription *subscription = session_find_subscription(session, channel);
+    /* What is on its way to the others is in the ring. Whoever has the channel gets it before the reply, not with what
+     * is replayed and once more. */
+    if (channel->batch != NULL)
+        hub_finish_pass(session->hub);
     catch_up(reply, channel);
     expire(channel);
     int64_t from = find_start(channel, &reply->start);
     if (!session->keeps_positions && !channel_has_history(channel))
         from =
             channel->history ? channel->history->count : 0; /* What is kept for pollers is not for others. */
-    if (reply->is_history) {
+    if (reply->is_history)
         reply_history(reply, channel, from);
-        return;
-    }
-    if (subscription == NULL || !subscription->is_waiting) {
-        begin_with_reply(reply, channel, from); /* It was subscribed before. */
-        return;
-    }
-    subscription->is_waiting = false;
-    session->waiting_count--;
-    if (!session->keeps_positions)
-        begin_with_reply(reply, channel, from);
-    if (session->keeps_positions)
-        begin_silently(subscription, &reply->start, from);
-    if (from >= 0)
-        replay(subscription, (uint32_t)from);
+    else if (subscription->is_waiting)
+        begin_first(reply, subscription, from);
+    else
+        begin_again(reply, subscription, from);
 }
 
 static void fail_pending(struct pending_reply *reply, struct channel *channel, enum error error) {
@@ -276,11 +302,12 @@ void session_subscribe_done(struct pending_reply *reply, struct channel *channel
     forget(reply);
 }
 
-static void wait_for_channel(struct session *session, const struct command *command,
-                             struct channel *channel) {
+static void wait_for_channel(struct session *session, const struct command *command, struct channel *channel,
+                             bool is_behind) {
     struct pending_reply *reply = session_pend(session, command);
     bool is_ready = channel_is_ready(channel);
-    if (is_ready && !pending_is_ahead(reply, channel)) {
+    reply->is_behind = is_behind;
+    if (is_ready && !pending_is_ahead(reply, channel) && !pending_is_behind(reply, channel)) {
         session_subscribe_done(reply, channel, ERR_OK);
         return;
     }
@@ -288,16 +315,18 @@ static void wait_for_channel(struct session *session, const struct command *comm
     session->waiting_commands++;
     list_push_back(&channel->pending_replies, &reply->in_channel);
     reply->reads = channel->recovery == NULL;
-    if (is_ready)
-        recovery_start(channel);
-    else
+    if (!is_ready)
         recovery_retry(channel);
+    else if (pending_is_ahead(reply, channel))
+        recovery_start(channel);
 }
 
 void session_subscribe(struct session *session, const struct command *command) {
-    enum error error = may_wait(session) ? add_subscription(session, command->channel) : ERR_TOO_MANY_WAITING;
+    bool is_new = false;
+    enum error error =
+        may_wait(session) ? add_subscription(session, command->channel, &is_new) : ERR_TOO_MANY_WAITING;
     if (error == ERR_OK)
-        wait_for_channel(session, command, hub_find_channel(session->hub, command->channel));
+        wait_for_channel(session, command, hub_find_channel(session->hub, command->channel), !is_new);
     else
         session_reply_error(session, command, error);
 }
@@ -311,7 +340,7 @@ void session_history(struct session *session, const struct command *command) {
     else if (!may_wait(session))
         session_reply_error(session, command, ERR_TOO_MANY_WAITING);
     else
-        wait_for_channel(session, command, hub_open_channel(session->hub, command->channel));
+        wait_for_channel(session, command, hub_open_channel(session->hub, command->channel), false);
 }
 
 /* The client has changed its mind before the broker answered: its first command is answered first. */

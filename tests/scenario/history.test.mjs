@@ -8,7 +8,7 @@ import { Gateway } from '../lib/gateway.mjs';
 import { NativeClient } from '../lib/native.mjs';
 import { Redis } from '../lib/redis.mjs';
 import { Resp } from '../lib/resp.mjs';
-import { Stream, poll, publish } from '../lib/subscribe.mjs';
+import { Stream, poll, publish, subscribePath } from '../lib/subscribe.mjs';
 import { until } from '../lib/wait.mjs';
 
 const config = `
@@ -50,6 +50,34 @@ test('redis-cli FCALL delivers live with an id, and is there for a late client',
     assert.deepEqual(late.frames.at(-1), live);
     const history = await late.request({ op: 'history', channel: 'chat:lobby', last: 10 });
     assert.deepEqual(history.messages, [live]);
+});
+
+test('who has a channel may ask for what was before once more; live goes on once', async (t) => {
+    const client = await open(t, a);
+    await client.subscribe('chat:again');
+    const ids = [];
+    for (let n = 1; n <= 4; n++) ids.push(await fcall('chat:again', n));
+    await client.message('chat:again', (data) => data === 4);
+    const had = client.frames.length;
+    const since = await client.subscribe('chat:again', { since: ids[1] });
+    assert.deepEqual([since.position, since.recovered], [ids[3], true]);
+    const last = await client.subscribe('chat:again', { last: 1 });
+    assert.equal(last.position, ids[3]);
+    ids.push(await fcall('chat:again', 5));
+    await client.message('chat:again', (data) => data === 5);
+    const after = client.frames.slice(had);
+    assert.deepEqual(after.map(({ id, ref }) => id ?? ref), [since.ref, ids[2], ids[3], last.ref, ids[3], ids[4]]);
+});
+
+test('a URL that names a channel twice asks for it once, by any transport', async (t) => {
+    const id = await fcall('chat:twice', 'one');
+    const client = await NativeClient.open(a, { path: subscribePath(['chat:twice', 'chat:twice'], { last: 5 }) });
+    t.after(() => client.socket.terminate());
+    await client.message('chat:twice');
+    const { ref } = await client.request({ op: 'ping' });
+    assert.deepEqual(client.frames.map((frame) => frame.id ?? frame.position ?? frame.ref), [id, id, ref]);
+    const { messages } = await poll(a, ['chat:twice', 'chat:twice'], { last: 5, wait: 0 });
+    assert.deepEqual(payloads(messages), ['one']);
 });
 
 test('the namespace says how many messages stay; a position from before them is not recovered', async (t) => {

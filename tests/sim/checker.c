@@ -109,6 +109,11 @@ void checker_on_recovered(struct checker *checker, bool is_recovered, const stru
     move(checker, place, false);
 }
 
+void checker_on_replayed(struct checker *checker, const struct position *end) {
+    if (checker->has_place && !checker->is_replaying && position_compare(&checker->place, end) < 0)
+        move(checker, end, false);
+}
+
 static void on_numbered(struct checker *checker, uint64_t number) {
     const char *name = checker->channel->name;
     uint64_t last = checker->number;

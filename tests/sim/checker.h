@@ -51,6 +51,9 @@ void checker_on_answer(struct checker *checker, const struct node *node);
 /* It said where it had been, and was told that it has missed nothing, or something. */
 void checker_on_recovered(struct checker *checker, bool is_recovered, const struct position *place);
 
+/* A replay is over, which was to bring all up to `end`. */
+void checker_on_replayed(struct checker *checker, const struct position *end);
+
 /* NULL: the message came without an id. */
 void checker_on_message(struct checker *checker, const struct node *node, const struct position *id,
                         struct bytes payload);

@@ -17,6 +17,7 @@ enum {
     LAST = 3,
     REF_SUBSCRIBE = 1,     /* And the channel's number. */
     REF_UNSUBSCRIBE = 100, /* Likewise. */
+    REF_AGAIN = 200,       /* Likewise. */
     REF_PUBLISH = 1000,
 };
 
@@ -127,6 +128,7 @@ static void on_connected(void *arg) {
     sim_note("%s: connects to %s by %d from %.*s", client->name, client->node->name, (int)client->carriage,
              BYTES_FMT(buf_bytes(&client->cursor)));
     memset(client->is_unsubscribing, 0, sizeof client->is_unsubscribing);
+    memset(client->again, 0, sizeof client->again);
     for (unsigned i = 0; i < client->channel_count; i++)
         checker_on_connect(&client->checkers[i]);
     client->socket = socket_open(&options);
@@ -160,6 +162,79 @@ void client_leave(struct client *client) {
     socket_leave(socket);
 }
 
+/* --- Asking again ---------------------------------------------------------------------------------------- */
+
+static void ask_again(struct client *client) {
+    unsigned i = (unsigned)dice_below(dice_of(client), client->channel_count);
+    struct again *again = &client->again[i];
+    const struct checker *checker = &client->checkers[i];
+    if (again->state != AGAIN_NOT || client->is_unsubscribing[i] || !truth_has_history(client->channels[i]) ||
+        !checker->has_latest)
+        return;
+    struct buf text;
+    buf_init(&text, 0);
+    *again = (struct again){.state = AGAIN_ASKED, .has_asked_since = dice_percent(dice_of(client), 60)};
+    checker_init(&again->checker, client->name, client->channels[i]);
+    buf_printf(&text, "{\"ref\":%u,\"op\":\"subscribe\",\"channel\":\"%s\"", REF_AGAIN + REF_SUBSCRIBE + i,
+               client->channels[i]->name);
+    if (again->has_asked_since) {
+        /* From a place that it has been told of, a few messages back. */
+        struct position since = checker->latest;
+        uint64_t back = dice_below(dice_of(client), 6);
+        since.offset -= back < since.offset ? back : 0;
+        again->checker.has_place = true;
+        again->checker.place = since;
+        buf_append_text(&text, ",\"since\":\"");
+        position_append(&since, &text);
+        buf_append_char(&text, '"');
+    } else {
+        buf_printf(&text, ",\"last\":%d", LAST);
+    }
+    buf_append_char(&text, '}');
+    sim_note("%s: asks again: %.*s", client->name, BYTES_FMT(buf_bytes(&text)));
+    socket_say(client->socket, buf_bytes(&text));
+    buf_finish(&text);
+}
+
+/* What is replayed has all been, up to where it was said to go. */
+static void end_again(struct again *again) {
+    if (again->state == AGAIN_HEARING)
+        checker_on_replayed(&again->checker, &again->end);
+    again->state = AGAIN_NOT;
+}
+
+static void on_again(struct client *client, unsigned i, const struct heard *heard) {
+    struct again *again = &client->again[i];
+    if (again->state != AGAIN_ASKED || !heard->has_position)
+        return;
+    sim_note("%s: is answered again, recovered %d", client->name, heard->recovered);
+    again->state = AGAIN_HEARING;
+    again->end = heard->position;
+    if (again->has_asked_since != heard->has_recovered)
+        sim_fail("%s: recovered says nothing of what was asked", client->name);
+    if (!again->has_asked_since)
+        checker_on_begin(&again->checker, client->node, &heard->position, true);
+    else if (!heard->recovered)
+        again->state = AGAIN_NOT; /* Nothing is replayed. */
+}
+
+/* Whether what was heard is part of a replay asked for again. What is owed for drops is everybody's. */
+static bool is_again(struct client *client, unsigned i, const struct heard *heard) {
+    struct again *again = &client->again[i];
+    const struct position *place = heard->has_id ? &heard->id : heard->has_position ? &heard->position : NULL;
+    if (again->state != AGAIN_HEARING)
+        return false;
+    if (place != NULL && position_compare(place, &again->end) > 0) {
+        end_again(again);
+        return false;
+    }
+    if (heard->kind == HEARD_GAP)
+        checker_on_gap(&again->checker, client->node, place);
+    else if (place != NULL)
+        checker_on_message(&again->checker, client->node, place, heard->data);
+    return place != NULL;
+}
+
 /* --- Receiving ------------------------------------------------------------------------------------------- */
 
 static void keep_cursor(struct client *client, struct bytes cursor) {
@@ -185,8 +260,11 @@ static void on_reply(struct client *client, const struct heard *heard) {
     unsigned i = (unsigned)(heard->ref % REF_UNSUBSCRIBE) - REF_SUBSCRIBE;
     if (heard->ref >= REF_PUBLISH) {
         world_on_published(client->world, heard->has_id ? &heard->id : NULL);
+    } else if (heard->ref >= REF_AGAIN) {
+        on_again(client, i, heard);
     } else if (heard->ref >= REF_UNSUBSCRIBE) {
         client->is_unsubscribing[i] = false;
+        client->again[i].state = AGAIN_NOT; /* Whatever has not come will not. */
         subscribe_websocket(client, i);
     } else if (client->is_unsubscribing[i] && !heard->has_position) {
         return; /* It was not waited for. */
@@ -211,11 +289,15 @@ static void on_heard(void *context, const struct heard *heard) {
     switch (heard->kind) {
     case HEARD_MESSAGE:
         keep_cursor(client, heard->cursor);
+        if (is_again(client, (unsigned)i, heard))
+            break;
         checker_on_message(&client->checkers[i], client->node, heard->has_id ? &heard->id : NULL,
                            heard->data);
         break;
     case HEARD_GAP:
         keep_cursor(client, heard->cursor);
+        if (is_again(client, (unsigned)i, heard))
+            break;
         checker_on_gap(&client->checkers[i], client->node, heard->has_position ? &heard->position : NULL);
         break;
     case HEARD_OPEN:
@@ -276,6 +358,8 @@ static void on_step(void *arg) {
         publish(client);
     else if (!is_calm && client->carriage == CARRY_WEBSOCKET && dice_percent(dice_of(client), 5))
         resubscribe(client);
+    else if (!is_calm && client->carriage == CARRY_WEBSOCKET && dice_percent(dice_of(client), 10))
+        ask_again(client);
     timeline_after(&client->world->timeline, dice_between(dice_of(client), 50, STEP_MAX_MS), on_step, client);
 }
 
@@ -309,7 +393,9 @@ void client_finish(struct client *client) {
     buf_finish(&client->cursor);
 }
 
-void client_settled(const struct client *client) {
+void client_settled(struct client *client) {
+    for (unsigned i = 0; i < client->channel_count; i++)
+        end_again(&client->again[i]);
     for (unsigned i = 0; i < client->channel_count; i++)
         checker_settled(&client->checkers[i]);
 }

@@ -10,6 +10,15 @@ enum { CLIENT_CHANNELS_MAX = 3 };
 
 struct world;
 
+/* A part of the client that comes to a channel when the client has it already, and wants what was before. */
+struct again {
+    enum { AGAIN_NOT, AGAIN_ASKED, AGAIN_HEARING } state;
+    struct checker checker;
+    bool has_asked_since;
+    bool has_end;
+    struct position end; /* What is replayed goes up to here, and what is live comes after it. */
+};
+
 struct client {
     struct world *world;
     char name[8];
@@ -19,6 +28,7 @@ struct client {
     struct checker checkers[CLIENT_CHANNELS_MAX];
     bool is_asked_since[CLIENT_CHANNELS_MAX];
     bool is_unsubscribing[CLIENT_CHANNELS_MAX];
+    struct again again[CLIENT_CHANNELS_MAX];
     struct buf cursor;     /* Of what came without a WebSocket. */
     struct socket *socket; /* NULL: not connected. */
     struct node *node;     /* Where it is, or was. */
@@ -39,6 +49,6 @@ void client_finish(struct client *client);
 void client_leave(struct client *client);
 
 /* It is connected, and has everything. */
-void client_settled(const struct client *client);
+void client_settled(struct client *client);
 
 #endif

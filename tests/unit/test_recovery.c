@@ -255,6 +255,144 @@ static void replay_on_a_full_node_is_for_who_reads(void **state) {
     assert_int_equal(node->metrics.outbox_bytes, 0);
 }
 
+/* --- Asked again on a subscription that lives --------------------------------------------------------- */
+
+/* A part of the page that comes later begins where it says; those that were there go on as if nothing had been. */
+static void replay_may_be_asked_for_again(void **state) {
+    (void)state;
+    static const struct {
+        const char *from;
+        const char *reply;
+        int first; /* 0: nothing is replayed. */
+    } rows[] = {
+        {"", "", 0},
+        {",\"last\":2", "", 3},
+        {",\"last\":0", "", 0},
+        {",\"since\":\"7-2\"", ",\"recovered\":true", 3},
+        {",\"since\":\"7-4\"", ",\"recovered\":true", 0},
+        {",\"since\":\"6-2\"", ",\"recovered\":false", 0},
+    };
+    begin_with_three();
+    bring(4);
+    fake_node_turn(node);
+    hears_message(&ann, 4);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"ref\":5,\"op\":\"subscribe\",\"channel\":\"kept:a\"%s}",
+                 rows[i].from);
+        say(&ann, text);
+        snprintf(text, sizeof text, "{\"ref\":5,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-4\"%s}",
+                 rows[i].reply);
+        fake_client_hears(&ann, text);
+        for (int offset = rows[i].first; offset > 0 && offset <= 4; offset++)
+            hears_message(&ann, (uint64_t)offset);
+        fake_client_hears_nothing(&ann);
+    }
+    bring(5);
+    fake_node_turn(node);
+    hears_message(&ann, 5);
+    fake_client_hears_nothing(&ann);
+    assert_int_equal(node->metrics.subscriptions, 1);
+}
+
+/* What the reply's position says the client has it has had before the reply, and what is live comes after all that is
+ * replayed. */
+static void replay_asked_for_again_stands_between_what_was_live_and_what_is(void **state) {
+    (void)state;
+    struct fake_client crowd[4];
+    begin_with_three();
+    node->hub->options.pass_writes_max = 2;
+    for (int i = 0; i < 4; i++) {
+        fake_node_join(node, &crowd[i], NULL);
+        fake_node_subscribe(node, &crowd[i], "kept:a");
+    }
+    bring(4);
+    assert_true(hub_end_turn(node->hub));
+    bring(5);
+    fake_client_say(&crowd[3], "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":3}");
+    bring(6);
+    fake_node_turn(node);
+    hears_message(&crowd[3], 4);
+    fake_client_hears(&crowd[3], "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-4\"}");
+    for (uint64_t offset = 2; offset <= 6; offset++)
+        hears_message(&crowd[3], offset);
+    fake_client_hears_nothing(&crowd[3]);
+    for (int i = 0; i < 3; i++) {
+        for (uint64_t offset = 4; offset <= 6; offset++)
+            hears_message(&crowd[i], offset);
+        fake_client_hears_nothing(&crowd[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        fake_client_finish(&crowd[i]);
+}
+
+/* A reply says the same of what follows. */
+static void history_asked_for_during_a_pass_comes_after_what_it_holds(void **state) {
+    (void)state;
+    begin_with_three();
+    fake_node_subscribe(node, &bob, "kept:a");
+    node->hub->options.pass_writes_max = 1;
+    bring(4);
+    assert_true(hub_end_turn(node->hub));
+    fake_client_hears_nothing(&bob);
+    fake_client_say(&bob, "{\"op\":\"history\",\"channel\":\"kept:a\",\"last\":1}");
+    fake_node_turn(node);
+    hears_message(&bob, 4);
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-4\",\"messages\":["
+                            "{\"channel\":\"kept:a\",\"id\":\"7-4\",\"data\":4}]}");
+    fake_client_hears_nothing(&bob);
+}
+
+/* Whoever was answered after a wait has the same, each in its turn. */
+static void each_of_two_that_wait_for_the_stream_gets_its_own(void **state) {
+    (void)state;
+    say(&ann, "{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"kept:a\"}\n"
+              "{\"ref\":2,\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-2\"}");
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"ref\":1,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    fake_client_hears(
+        &ann, "{\"ref\":2,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"recovered\":true}");
+    hears_message(&ann, 3);
+    fake_client_hears_nothing(&ann);
+}
+
+/* The later command does not begin in the place of the earlier one, which has to wait for a read. */
+static void replay_asked_for_again_waits_for_the_command_before_it(void **state) {
+    (void)state;
+    begin_with_three();
+    say(&bob, "{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-4\"}");
+    say(&bob, "{\"ref\":2,\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"7-2\"}");
+    say(&bob, "{\"ref\":3,\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_client_hears_nothing(&bob);
+    answer_range(4, 5);
+    hears_message(&ann, 4);
+    hears_message(&ann, 5);
+    fake_client_hears(
+        &bob, "{\"ref\":1,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\",\"recovered\":true}");
+    hears_message(&bob, 5);
+    fake_client_hears(
+        &bob, "{\"ref\":2,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\",\"recovered\":true}");
+    for (uint64_t offset = 3; offset <= 5; offset++)
+        hears_message(&bob, offset);
+    fake_client_hears(&bob, "{\"ref\":3,\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-5\"}");
+    fake_client_hears_nothing(&bob);
+}
+
+/* The first is owed, whatever the outbox may hold; more of them at a time are what a slow client asks for. */
+static void replays_asked_for_without_end_are_held_against_the_client(void **state) {
+    (void)state;
+    begin_with_three();
+    node->config.limits.outbox_messages = 2;
+    ann.takes = 0;
+    say(&ann, "{\"op\":\"ping\"}");
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":3}");
+    assert_false(ann.is_closed);
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":3}");
+    assert_true(ann.is_closed);
+    assert_int_equal(ann.reason, CLOSE_SLOW_CONSUMER);
+    assert_int_equal(node->metrics.outbox_bytes, 0);
+}
+
 static void what_comes_while_the_stream_is_read_is_spliced_to_it(void **state) {
     (void)state;
     say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"last\":2}");
@@ -800,6 +938,12 @@ int main(void) {
         TEST(old_messages_are_not_replayed),
         TEST(replay_comes_before_what_is_live),
         TEST(replay_on_a_full_node_is_for_who_reads),
+        TEST(replay_may_be_asked_for_again),
+        TEST(replay_asked_for_again_stands_between_what_was_live_and_what_is),
+        TEST(history_asked_for_during_a_pass_comes_after_what_it_holds),
+        TEST(each_of_two_that_wait_for_the_stream_gets_its_own),
+        TEST(replay_asked_for_again_waits_for_the_command_before_it),
+        TEST(replays_asked_for_without_end_are_held_against_the_client),
         TEST(what_comes_while_the_stream_is_read_is_spliced_to_it),
         TEST(hole_is_read_from_the_stream_before_anything_later),
         TEST(message_that_comes_twice_is_delivered_once),
