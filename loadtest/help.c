@@ -29,6 +29,7 @@ static const char options_text[] =
     "      --prefix TEXT               (load:) a channel's name is this and its number\n"
     "      --transports LIST           (ws) shares, e.g. ws:2,sse:1,stream:1,longpoll:1\n"
     "      --deflate                   offer permessage-deflate, and inflate what comes\n"
+    "      --browser-headers           ask as Chromium does, in some 800 bytes instead of 180\n"
     "      --connecting N              (256) connects under way at once\n"
     "      --processes N               (as few as the limit of open files allows)\n"
     "      --source-addresses N        (as few as the ports allow) connect from 127.0.0.1 .. 127.0.0.N\n"

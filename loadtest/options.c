@@ -49,6 +49,7 @@ static const struct setting settings[] = {
     {"prefix", 0, VALUE_TEXT, AT(prefix), 0, 0},
     {"transports", 0, VALUE_SPECIAL, 0, 0, 0},
     {"deflate", 0, VALUE_YES, AT(deflate), 0, 0},
+    {"browser-headers", 0, VALUE_YES, AT(browser_headers), 0, 0},
     {"url", 0, VALUE_ENDPOINT, AT(server), 8000, 0},
     {"redis", 0, VALUE_ENDPOINT, AT(redis), 6379, 0},
     {"admin", 0, VALUE_ENDPOINT, AT(admin), 8001, 0},

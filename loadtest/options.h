@@ -40,6 +40,7 @@ struct options {
     const char *prefix; /* A channel's name is the prefix and its number. */
     uint32_t weights[TRANSPORT_COUNT];
     bool deflate;
+    bool browser_headers; /* Requests as long as a browser's. */
 
     enum publish_via via;
     uint32_t publishers;

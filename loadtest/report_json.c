@@ -35,14 +35,15 @@ static json_t *options_json(const struct options *options) {
             json_object_set_new(transports, transport_name((enum transport)i),
                                 json_integer(options->weights[i]));
     }
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:i, s:i, s:s, s:i, s:i, s:i, s:f, s:b, s:o}",
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:i, s:i, s:s, s:i, s:i, s:i, s:f, s:b, s:b, s:o}",
                      "scenario", scenario_name(options->scenario), "peer", options->peer->name, "subscribers",
                      (int)options->subscribers, "channels", (int)options->channels, "channels_per_subscriber",
                      (int)options->channels_per_subscriber, "rate", options->rate, "window",
                      (int)options->window, "payload_bytes", (int)options->payload_bytes, "via",
                      via_name(options->via), "publishers", (int)options->publishers, "connecting",
                      (int)options->connecting, "processes", (int)options->processes, "duration_seconds",
-                     options->duration_seconds, "deflate", (int)options->deflate, "transports", transports);
+                     options->duration_seconds, "deflate", (int)options->deflate, "browser_headers",
+                     (int)options->browser_headers, "transports", transports);
 }
 
 static json_t *failures_json(const struct client_counts *totals) {

@@ -4,7 +4,8 @@
 //   node selftest_server.mjs PORT [FAULT]
 //
 // FAULT: lose (every 10th message, to everybody), double, swap (with its neighbour), gap (as lose, but told),
-// trickle (frames byte by byte), join (several messages in one frame), fragment, deflate, kick (closes every 10th client).
+// trickle (frames byte by byte), join (several messages in one frame), fragment, deflate, kick (closes every 10th client),
+// browsers (refuses requests that are shorter than a browser's).
 import http from 'node:http';
 import crypto from 'node:crypto';
 import zlib from 'node:zlib';
@@ -98,6 +99,7 @@ const server = http.createServer((request, response) => {
     });
     return;
   }
+  if (fault === 'browsers' && !isBrowsers(request)) return response.writeHead(400).end('{}');
   const channels = new Set(url.searchParams.getAll('channel'));
   const transport = url.searchParams.get('transport');
   if (transport === 'longpoll') {
@@ -118,7 +120,15 @@ const server = http.createServer((request, response) => {
   request.socket.on('close', () => subscribers.delete(subscriber));
 });
 
+// Refuses all heads but a browser's, by what a browser never leaves out.
+function isBrowsers({ rawHeaders, headers }) {
+  const names = ['user-agent', 'accept-encoding', 'accept-language', 'cookie', 'origin'];
+  return rawHeaders.join(': ').length > 600 && names.every((name) => headers[name]) && headers.origin === `http://${headers.host}`;
+}
+
 server.on('upgrade', (request, socket) => {
+  socket.on('error', () => {});
+  if (fault === 'browsers' && !isBrowsers(request)) return socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n');
   const accept = crypto
     .createHash('sha1')
     .update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11')
@@ -147,7 +157,6 @@ server.on('upgrade', (request, socket) => {
     }
   });
   socket.on('close', () => subscribers.delete(subscriber));
-  socket.on('error', () => {});
 });
 
 server.listen(port, '127.0.0.1', () => console.log('ready'));

@@ -143,6 +143,54 @@ static const char *accept_type(enum transport transport) {
     }
 }
 
+/* What Chromium says in the middle of each request, with the cookies that a site of today sets: a session's, two of
+ * those who count visitors, a preference. */
+static void append_browser_fields(struct buf *out, const struct options *options) {
+    buf_printf(out, "Origin: http://%s:%u\r\n", options->server.host, options->server.port);
+    buf_append_text(out, "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+                         "Chrome/156.0.0.0 Safari/537.36\r\n"
+                         "Accept-Encoding: gzip, deflate, br, zstd\r\n"
+                         "Accept-Language: en-US,en;q=0.9\r\n"
+                         "Cookie: session=eyJ1c2VyIjo0MjQyNDIsInJvbGUiOiJtZW1iZXIifQ.aR4mVw."
+                         "hU0sT3yNc2kq8vXoZb1LwD5eJ7g; _ga=GA1.1.1234567890.1763680000; "
+                         "_ga_ABCDEF1234=GS2.1.s1763680000$o12$g1$t1763680420$j60$l0$h0; theme=dark\r\n");
+}
+
+static void append_extensions(struct buf *out, const struct options *options) {
+    /* Chromium's, and what we ask of every server: each message inflates by itself. */
+    if (options->browser_headers)
+        buf_append_text(out, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits; "
+                             "server_no_context_takeover\r\n");
+    else if (options->deflate)
+        buf_append_text(out, "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; "
+                             "server_no_context_takeover\r\n");
+}
+
+static void append_handshake(struct buf *out, const struct options *options) {
+    buf_append_text(out, "Connection: Upgrade\r\n");
+    if (options->browser_headers) {
+        buf_append_text(out, "Pragma: no-cache\r\nCache-Control: no-cache\r\n");
+        append_browser_fields(out, options);
+    }
+    buf_append_text(out, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                         "Sec-WebSocket-Key: " WS_KEY "\r\n");
+    append_extensions(out, options);
+    if (options->peer->subprotocol[0] != '\0')
+        buf_printf(out, "Sec-WebSocket-Protocol: %s\r\n", options->peer->subprotocol);
+}
+
+static void append_accept(struct buf *out, const struct options *options, enum transport transport) {
+    buf_printf(out, "Accept: %s\r\n", accept_type(transport));
+    if (!options->browser_headers)
+        return;
+    buf_append_text(out, "Connection: keep-alive\r\n"
+                         "sec-ch-ua: \"Not:A-Brand\";v=\"8\", \"Chromium\";v=\"156\"\r\n"
+                         "sec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: \"Linux\"\r\n"
+                         "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n");
+    buf_printf(out, "Referer: http://%s:%u/\r\n", options->server.host, options->server.port);
+    append_browser_fields(out, options);
+}
+
 void subscriber_request(struct swarm *swarm, struct subscriber *subscriber) {
     const struct options *options = swarm->options;
     struct dialogue dialogue = subscriber_dialogue(swarm, subscriber);
@@ -156,18 +204,10 @@ void subscriber_request(struct swarm *swarm, struct subscriber *subscriber) {
                               subscriber->state != SUBSCRIBER_LIVE && subscriber->cursor.len == 0);
     }
     buf_printf(&request, " HTTP/1.1\r\nHost: %s:%u\r\n", options->server.host, options->server.port);
-    if (subscriber->transport == TRANSPORT_WS) {
-        buf_append_text(&request, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                  "Sec-WebSocket-Key: " WS_KEY "\r\n");
-        if (options->peer->subprotocol[0] != '\0')
-            buf_printf(&request, "Sec-WebSocket-Protocol: %s\r\n", options->peer->subprotocol);
-        if (options->deflate)
-            buf_append_text(&request,
-                            "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; "
-                            "server_no_context_takeover\r\n");
-    } else {
-        buf_printf(&request, "Accept: %s\r\n", accept_type((enum transport)subscriber->transport));
-    }
+    if (subscriber->transport == TRANSPORT_WS)
+        append_handshake(&request, options);
+    else
+        append_accept(&request, options, (enum transport)subscriber->transport);
     buf_append_text(&request, "\r\n");
     subscriber_send(subscriber, buf_bytes(&request));
     buf_finish(&request);

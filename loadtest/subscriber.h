@@ -59,7 +59,7 @@ struct swarm {
     char *buffer; /* What is being received; shared by all. */
     size_t buffer_bytes;
     size_t hints[2];           /* Where marks are found: in the first message of a frame, in further ones. */
-    struct deflater *deflater; /* Both of --deflate. */
+    struct deflater *deflater; /* Both where permessage-deflate is offered. */
     struct inflate_memo *inflater;
 };
 

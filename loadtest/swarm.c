@@ -183,7 +183,7 @@ void swarm_run(const struct options *options, struct board *board, uint32_t proc
         .buffer_bytes = RECEIVE_BYTES,
     };
     swarm.queue_end = &swarm.queue;
-    if (options->deflate) {
+    if (options->deflate || options->browser_headers) { /* Browsers offer it. */
         swarm.deflater = deflater_create();
         swarm.inflater = inflate_memo_create();
     }

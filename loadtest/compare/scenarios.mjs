@@ -8,6 +8,14 @@ const latency = (value) => (value >= 1000 ? `${(value / 1000).toFixed(2)} ms` : 
 
 const cpuPerDelivery = { title: 'CPU per delivery', better: 'less', read: (r) => r.server.cpu_per_delivery_us, show: microseconds };
 const p99 = { title: 'p99', better: 'less', read: (r) => r.latency_us.all.p99, show: latency, isSecondary: true };
+const cpuPerConnect = { title: 'CPU per connect', better: 'less', read: (r) => r.server.cpu_per_connect_us, show: microseconds };
+const connectsPerSecond = {
+  title: 'connects per second',
+  better: 'more',
+  read: (r) => r.connected / r.connect.seconds,
+  show: rate,
+  isSecondary: true,
+};
 const perSecond = {
   title: 'delivered per second',
   better: 'more',
@@ -59,16 +67,13 @@ export const scenarios = {
     title: 'Connect storm: 10,000 connects with one subscription each, 256 under way',
     args: ['connect', '-n', '10000', '--connecting', '256'],
     seconds: 0,
-    metrics: [
-      { title: 'CPU per connect', better: 'less', read: (r) => r.server.cpu_per_connect_us, show: microseconds },
-      {
-        title: 'connects per second',
-        better: 'more',
-        read: (r) => r.connected / r.connect.seconds,
-        show: rate,
-        isSecondary: true,
-      },
-    ],
+    metrics: [cpuPerConnect, connectsPerSecond],
+  },
+  connectbrowser: {
+    title: 'The same with the request heads of a browser, of some 800 bytes',
+    args: ['connect', '-n', '10000', '--connecting', '256', '--browser-headers'],
+    seconds: 0,
+    metrics: [cpuPerConnect, connectsPerSecond],
   },
   sse: {
     title: 'Server-sent events: 1 channel, 1,000 subscribers, 20 messages a second',
