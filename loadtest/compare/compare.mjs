@@ -21,6 +21,7 @@ const { values: options } = parseArgs({
     duration: { type: 'string', default: '5' },
     'server-cpu': { type: 'string', default: '0' },
     'other-cpus': { type: 'string', default: '1' },
+    beside: { type: 'string' },
     centrifugo: { type: 'string' },
     out: { type: 'string', default: here },
     keep: { type: 'boolean', default: false },
@@ -37,6 +38,7 @@ if (options.help) {
   --duration SECONDS  (5) measured in each run
   --server-cpu N      (0) the server alone runs there
   --other-cpus LIST   (1) the load tool and Redis run there
+  --beside FILE       another build of fantail, e.g. of the revision before
   --centrifugo FILE   a Centrifugo binary, version 6
   --keep              add to the runs of RESULTS.json instead of starting anew
   --out DIR           (here) where RESULTS.md, RESULTS.json and charts/ go`);

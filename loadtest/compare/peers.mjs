@@ -39,19 +39,21 @@ export function makePeers(options) {
       args: ['--port', port, '--redis-port', redisPort, ...(join ? ['--join'] : [])],
     }),
   });
-  const fantail = {
-    title: 'fantail',
-    version: () => output(path.join(build, 'gateway/fantail'), ['--version']).split('\n')[0].replace(/^fantail /, ''),
+  const gateway = (title, binary) => ({
+    title,
+    version: () => binary && output(binary, ['--version']).split('\n')[0].replace(/^fantail /, ''),
     load: ['--peer', 'fantail'],
     start: ({ port, redisPort, dir }) => ({
-      command: path.join(build, 'gateway/fantail'),
+      command: binary,
       args: ['--config', fill('fantail.cfg', `${dir}/fantail.cfg`, { PORT: port, ADMIN: port + 1, REDIS: redisPort })],
     }),
-  };
+  });
+  const fantail = gateway('fantail', path.join(build, 'gateway/fantail'));
   return {
     floor: floor(false),
     joinfloor: floor(true),
     fantail,
+    fantailbeside: gateway('fantail, other build', options.beside),
     fantaildeflate: {
       title: 'fantail, compressed',
       onlyIn: ['deflate'],
