@@ -134,7 +134,8 @@ static const struct setting config_items[] = {
            "How long a new connection may take to become a request."),
     NUMBER(limits.idle_seconds, 0, 604800, 0, RELOAD,
            "A client that sends nothing for so long is disconnected. 0: it may stay."),
-    NUMBER(limits.publishes_per_second, 0, 1000000, 0, RELOAD, "Publishes per client. 0: no limit."),
+    NUMBER(limits.publishes_per_second, 0, 1000000, 0, RELOAD,
+           "Publishes per client: per session, over HTTP per address (IPv6: per /64). 0: no limit."),
 
     TEXT(static_dir, 0, 4095, "", NULL, RESTART,
          "A directory served at \"/\": the demo pages and fantail.js, or your own. Empty: none."),

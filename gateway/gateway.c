@@ -137,7 +137,12 @@ static bool start(struct worker *worker) {
     hub_set_broker(worker->hub, worker->broker);
 
     worker->site = (struct public_site){
-        .config = config, .hub = worker->hub, .loop = &worker->loop, .metrics = worker->metrics};
+        .config = config,
+        .hub = worker->hub,
+        .loop = &worker->loop,
+        .metrics = worker->metrics,
+        .rates = rates_create((uint64_t)random() << 31 ^ (uint64_t)random()),
+    };
     struct server_options server = {
         .loop = &worker->loop,
         .config = config,
@@ -314,6 +319,7 @@ int gateway_run_worker(unsigned index) {
         server_destroy(worker.server);
     control_close(&worker.control);
     hub_destroy(worker.hub);
+    rates_destroy(worker.site.rates);
     if (worker.boot_config != NULL && worker.boot_config->broker == BROKER_REDIS)
         redis_broker_destroy(worker.broker);
     else

@@ -97,22 +97,22 @@ static void append_cors(struct bytes origin, struct buf *out) {
     buf_append_char(out, '\0');
 }
 
+/* Whether the client may publish once more. By its address: a proxy's connection carries many clients' requests. */
+static bool may_publish(struct exchange *exchange, struct public_site *site) {
+    uint64_t now_ms = hub_now_ms(site->hub);
+    uint64_t client = rates_client(site->rates, connection_address(exchange_request(exchange)->connection));
+    return token_bucket_take(rates_bucket(site->rates, client, RATE_PUBLISHES, now_ms),
+                             site->config->limits.publishes_per_second, now_ms);
+}
+
 static enum error check_publish(struct exchange *exchange, struct public_site *site, struct bytes channel) {
-    struct connection *connection = exchange_request(exchange)->connection;
-    struct token_bucket *bucket = connection_data(connection);
-    if (bucket == NULL) {
-        bucket = xcalloc(1, sizeof *bucket);
-        connection_set_data(connection, bucket);
-    }
     if (!channel_name_is_valid(channel))
         return ERR_CHANNEL_INVALID;
     if (!channel_namespace(site->config, channel)->client_publish)
         return ERR_PUBLISH_FORBIDDEN;
     if (exchange_body(exchange).len > site->config->limits.message_bytes)
         return ERR_MESSAGE_TOO_LARGE;
-    return token_bucket_take(bucket, site->config->limits.publishes_per_second, hub_now_ms(site->hub))
-               ? ERR_OK
-               : ERR_RATE_LIMITED;
+    return may_publish(exchange, site) ? ERR_OK : ERR_RATE_LIMITED;
 }
 
 /* Text, JSON and bytes are what payloads are; what a form sends would arrive in an envelope nobody opens. */

@@ -3,6 +3,7 @@
 #define GATEWAY_PUBLIC_H
 
 #include "gateway/core/hub.h"
+#include "gateway/core/rates.h"
 #include "gateway/transport/server.h"
 
 struct public_site {
@@ -10,6 +11,7 @@ struct public_site {
     struct hub *hub;
     struct loop *loop;
     struct metrics *metrics;
+    struct rates *rates; /* Of clients that come over HTTP, by address. */
 };
 
 /* Their context is a struct public_site. */

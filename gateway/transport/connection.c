@@ -50,6 +50,10 @@ void *connection_data(const struct connection *connection) {
     return connection->transient ? connection->transient->data : NULL;
 }
 
+const uint8_t *connection_address(const struct connection *connection) {
+    return connection->from.ip;
+}
+
 void connection_end_session(struct connection *connection, enum close_reason reason) {
     if (connection->session != NULL)
         session_on_closed(connection->session, reason);

@@ -113,4 +113,7 @@ void exchange_reply_file(struct exchange *exchange, const char *file, const char
 void connection_set_data(struct connection *connection, void *data);
 void *connection_data(const struct connection *connection);
 
+/* 16 bytes, as common/address.h has them: the client's own, where a trusted proxy told it. */
+const uint8_t *connection_address(const struct connection *connection);
+
 #endif

@@ -131,6 +131,36 @@ test('limits.publishes_per_second: per client, by command and by HTTP', async (t
     raw.destroy();
 });
 
+test('limits.publishes_per_second: over HTTP an address is a client, on whatever connections', async (t) => {
+    const gateway = await start(t, { FANTAIL_LIMITS_PUBLISHES_PER_SECOND: '3', FANTAIL_TRUSTED_PROXIES: '127.0.0.1' });
+    // One connection of a proxy, which carries everybody's requests in turn.
+    const proxy = await RawSocket.connect(gateway.port);
+    let answers = 0;
+    const publishAs = async (raw, client) => {
+        const before = raw.text.length;
+        const forwarded = client ? `X-Forwarded-For: ${client}\r\n` : '';
+        raw.write(`POST /v1/publish?channel=room HTTP/1.1\r\nHost: x\r\n${forwarded}Content-Length: 1\r\n\r\n1`);
+        await until(`answer ${++answers}`, () => /HTTP\/1\.1 \d+ [^]*\}\n$/.test(raw.text.slice(before)));
+        return Number(raw.text.slice(before).match(/HTTP\/1\.1 (\d+)/)[1]);
+    };
+    const greedy = [];
+    for (let i = 0; i < 10; i++) greedy.push(await publishAs(proxy, '192.0.2.1'));
+    assert.deepEqual(greedy.slice(0, 3), [200, 200, 200]);
+    assert.ok(greedy.filter((status) => status === 429).length >= 5, `${greedy}`);
+    assert.equal(await publishAs(proxy, '192.0.2.2'), 200, 'its neighbour on the connection is another client');
+    assert.equal(await publishAs(proxy, '2001:db8::1'), 200);
+
+    // A connection for each request does not make it another client.
+    const statuses = [];
+    for (let i = 0; i < 10; i++) {
+        const raw = await RawSocket.connect(gateway.port);
+        statuses.push(await publishAs(raw, '198.51.100.7'));
+        raw.destroy();
+    }
+    assert.ok(statuses.filter((status) => status === 429).length >= 3, `${statuses}`);
+    proxy.destroy();
+});
+
 test('limits.idle_seconds: a client that asks for nothing is closed with 3003', async (t) => {
     const gateway = await start(t, { FANTAIL_LIMITS_IDLE_SECONDS: '1' });
     const [idle, busy] = [await NativeClient.open(gateway), await NativeClient.open(gateway)];
