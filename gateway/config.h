@@ -92,9 +92,12 @@ struct config {
 
     char *static_dir; /* "": no static files. */
 
-    /* Patterns as written, e.g. "https://example.com" or "*" (see core/origin.h). None: the page's own. */
+    /* As written, e.g. "https://example.com" or "*" (see core/origin.h). Pages of the host asked always may. */
     char **origins;
     uint32_t origin_count;
+
+    char **hosts; /* The names under which the gateway answers; none: whatever Host says. */
+    uint32_t host_count;
 
     struct network *trusted_proxies;
     uint32_t trusted_proxy_count;
@@ -126,7 +129,7 @@ bool config_load_file(const char *file, struct buf *text, struct buf *errors);
 void config_free(struct config *config); /* NULL is fine. */
 
 /* A setting that differs between the two and takes effect only with a restart (all but namespaces, limits,
- * origins, websocket and log.level): its path, a static string. NULL when there is none. */
+ * origins, hosts, websocket and log.level): its path, a static string. NULL when there is none. */
 const char *config_needs_restart(const struct config *running, const struct config *fresh);
 
 /* Gives `fresh` the values that `running` has for these. */

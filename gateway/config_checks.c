@@ -103,6 +103,12 @@ bool check_origin(struct bytes value, struct buf *why) {
                   "\"https://*.example.com\"");
 }
 
+bool check_host(struct bytes value, struct buf *why) {
+    return host_name_is_valid(value) ||
+           refuse(why, "must be a host name or address without scheme and port, e.g. \"chat.example.com\", "
+                       "\"*.example.com\" or \"[::1]\"");
+}
+
 bool check_network(struct bytes value, struct network *network, struct buf *why) {
     size_t slash = find(value, '/');
     struct network parsed;

@@ -19,6 +19,7 @@ text_check check_redis_url;
 text_check check_redis_prefix;
 text_check check_namespace_name;
 text_check check_origin;
+text_check check_host;
 
 /* "10.0.0.0/8", "::1" and the like. */
 bool check_network(struct bytes value, struct network *network, struct buf *why);

@@ -55,6 +55,12 @@ static const char *const log_format_names[] = {[LOG_FORMAT_TEXT] = "text", [LOG_
         MEMBER(member), .kind = SETTING_TEXT, .min = (low), .max = (high), .text = (fallback),               \
                         .check = (checked_by), .secret = true, .reloadable = (when), .help = (explanation)   \
     }
+#define TEXTS(member, count, checked_by, when, explanation)                                                  \
+    {                                                                                                        \
+        .path = #member, .kind = SETTING_TEXTS, .offset = offsetof(struct BASE, member),                     \
+        .count_offset = offsetof(struct BASE, count), .check = (checked_by), .reloadable = (when),           \
+        .help = (explanation)                                                                                \
+    }
 #define LIST(member, list_kind, when, explanation)                                                           \
     { .path = #member, .kind = (list_kind), .reloadable = (when), .help = (explanation) }
 
@@ -139,10 +145,13 @@ static const struct setting config_items[] = {
 
     TEXT(static_dir, 0, 4095, "", NULL, RESTART,
          "A directory served at \"/\": the demo pages and fantail.js, or your own. Empty: none."),
-    LIST(origins, SETTING_ORIGINS, RELOAD,
-         "Pages that may connect: \"https://example.com\", \"https://*.example.com\" for its subdomains, or "
-         "\"*\" "
-         "for all. Empty: only pages served by this host."),
+    TEXTS(origins, origin_count, check_origin, RELOAD,
+          "Pages that may connect, besides those that this host serves: \"https://example.com\", "
+          "\"https://*.example.com\" for its subdomains, or \"*\" for all, without credentials."),
+    TEXTS(hosts, host_count, check_host, RELOAD,
+          "Names under which the gateway answers: \"chat.example.com\", \"*.example.com\" or an address, "
+          "without "
+          "a port. Others are refused, which ends DNS rebinding. Empty: any name."),
     LIST(
         trusted_proxies, SETTING_NETWORKS, RESTART,
         "Addresses and networks, e.g. \"10.0.0.0/8\", whose X-Forwarded-For and PROXY headers are believed."),

@@ -16,7 +16,7 @@ enum setting_kind {
     SETTING_BOOLEAN,
     SETTING_CHOICE,
     SETTING_TEXT,
-    SETTING_ORIGINS,
+    SETTING_TEXTS,
     SETTING_NETWORKS,
     SETTING_NAMESPACES,
 };
@@ -25,15 +25,16 @@ struct setting {
     const char *path; /* "limits.message_bytes"; of a namespace's settings the name alone. */
     enum setting_kind kind;
     bool reloadable;
-    bool secret;   /* The value is never repeated in a message. */
-    size_t offset; /* Of the member in struct config or struct namespace_config. */
-    size_t size;   /* Numbers, booleans and choices are unsigned integers of this many bytes. */
-    uint64_t min;  /* Numbers: the value. Texts: its length in bytes. */
+    bool secret;         /* The value is never repeated in a message. */
+    size_t offset;       /* Of the member in struct config or struct namespace_config. */
+    size_t count_offset; /* Of texts: of their number, a uint32_t. */
+    size_t size;         /* Numbers, booleans and choices are unsigned integers of this many bytes. */
+    uint64_t min;        /* Numbers: the value. Texts: its length in bytes. */
     uint64_t max;
     uint64_t number;            /* The default of numbers, booleans and choices. */
     const char *text;           /* The default of texts. */
     const char *const *choices; /* By value of their enum; ends with NULL. */
-    text_check *check;          /* Of texts; NULL: any text. */
+    text_check *check;          /* Of texts, and of each of a list; NULL: any text. */
     const char *help;
 };
 
@@ -69,11 +70,11 @@ bool setting_set(const struct setting *setting, void *base, const struct setting
 bool setting_set_from_environment(const struct setting *setting, struct config *config, const char *text,
                                   struct buf *why);
 bool setting_add_item(const struct setting *setting, struct config *config, const struct setting_value *item,
-                      struct buf *why); /* Only of SETTING_ORIGINS and SETTING_NETWORKS. */
+                      struct buf *why); /* Only of SETTING_TEXTS and SETTING_NETWORKS. */
 
 bool setting_is_list(const struct setting *setting);
 bool setting_is_equal(const struct setting *setting, const void *a, const void *b);
-/* Not of SETTING_ORIGINS and SETTING_NAMESPACES. */
+/* Not of SETTING_TEXTS and SETTING_NAMESPACES. */
 void setting_copy(const struct setting *setting, struct config *to, const struct config *from);
 
 /* FANTAIL_LIMITS_MESSAGE_BYTES. */

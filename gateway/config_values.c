@@ -19,6 +19,14 @@ static char **text_of(const struct setting *setting, void *base) {
     return member_of(setting, base);
 }
 
+static char ***texts_of(const struct setting *setting, void *base) {
+    return member_of(setting, base);
+}
+
+static uint32_t *text_count_of(const struct setting *setting, void *base) {
+    return (uint32_t *)((char *)base + setting->count_offset);
+}
+
 static void store_number(const struct setting *setting, void *base, uint64_t number) {
     void *member = member_of(setting, base);
     switch (setting->size) {
@@ -50,10 +58,11 @@ static void finish_namespaces(struct config *config) {
     free(config->namespaces);
 }
 
-static void finish_origins(struct config *config) {
-    for (uint32_t i = 0; i < config->origin_count; i++)
-        free(config->origins[i]);
-    free(config->origins);
+static void finish_texts(const struct setting *setting, void *base) {
+    char **texts = *texts_of(setting, base);
+    for (uint32_t i = 0; i < *text_count_of(setting, base); i++)
+        free(texts[i]);
+    free(texts);
 }
 
 void settings_init(struct settings settings, void *base) {
@@ -73,8 +82,8 @@ void settings_finish(struct settings settings, void *base) {
         case SETTING_TEXT:
             free(*text_of(setting, base));
             break;
-        case SETTING_ORIGINS:
-            finish_origins(base);
+        case SETTING_TEXTS:
+            finish_texts(setting, base);
             break;
         case SETTING_NETWORKS:
             free(((struct config *)base)->trusted_proxies);
@@ -197,32 +206,41 @@ bool setting_set(const struct setting *setting, void *base, const struct setting
     }
 }
 
+static void add_text(const struct setting *setting, struct config *config, const char *text) {
+    char ***texts = texts_of(setting, config);
+    uint32_t *count = text_count_of(setting, config);
+    *texts = xrealloc(*texts, (*count + 1) * sizeof **texts);
+    (*texts)[(*count)++] = xstrdup(text);
+}
+
+static void add_network(struct config *config, const struct network *network) {
+    uint32_t *count = &config->trusted_proxy_count;
+    config->trusted_proxies = xrealloc(config->trusted_proxies, (*count + 1) * sizeof *network);
+    config->trusted_proxies[(*count)++] = *network;
+}
+
 bool setting_add_item(const struct setting *setting, struct config *config, const struct setting_value *item,
                       struct buf *why) {
     bool networks = setting->kind == SETTING_NETWORKS;
-    uint32_t *count = networks ? &config->trusted_proxy_count : &config->origin_count;
+    uint32_t count = networks ? config->trusted_proxy_count : *text_count_of(setting, config);
     struct network network;
     if (item->kind != VALUE_TEXT)
         return refuse_value(setting, item, why);
-    if (*count == LIST_ITEMS_MAX) {
+    if (count == LIST_ITEMS_MAX) {
         buf_printf(why, "must hold at most %d", LIST_ITEMS_MAX);
         return false;
     }
     if (!is_plain_text(item->text, why))
         return false;
     struct bytes text = bytes_of(item->text);
-    if (networks ? !check_network(text, &network, why) : !check_origin(text, why)) {
+    if (networks ? !check_network(text, &network, why) : !setting->check(text, why)) {
         append_value(setting, item, why);
         return false;
     }
-    if (networks) {
-        config->trusted_proxies = xrealloc(config->trusted_proxies, (*count + 1) * sizeof network);
-        config->trusted_proxies[*count] = network;
-    } else {
-        config->origins = xrealloc(config->origins, (*count + 1) * sizeof *config->origins);
-        config->origins[*count] = xstrdup(item->text);
-    }
-    ++*count;
+    if (networks)
+        add_network(config, &network);
+    else
+        add_text(setting, config, item->text);
     return true;
 }
 
@@ -258,12 +276,11 @@ static bool set_list(const struct setting *setting, struct config *config, const
         config->trusted_proxies = fresh.trusted_proxies;
         config->trusted_proxy_count = fresh.trusted_proxy_count;
     } else if (fine) {
-        finish_origins(config);
-        config->origins = fresh.origins;
-        config->origin_count = fresh.origin_count;
+        finish_texts(setting, config);
+        *texts_of(setting, config) = *texts_of(setting, &fresh);
+        *text_count_of(setting, config) = *text_count_of(setting, &fresh);
     } else {
-        free(fresh.trusted_proxies);
-        finish_origins(&fresh);
+        settings_finish((struct settings){setting, 1}, &fresh);
     }
     return fine;
 }
@@ -272,7 +289,7 @@ bool setting_set_from_environment(const struct setting *setting, struct config *
                                   struct buf *why) {
     struct setting_value value = {VALUE_TEXT, 0, text};
     uint64_t number;
-    if (setting->kind == SETTING_ORIGINS || setting->kind == SETTING_NETWORKS)
+    if (setting->kind == SETTING_TEXTS || setting->kind == SETTING_NETWORKS)
         return set_list(setting, config, text, why);
     if (setting->kind == SETTING_NAMESPACES) {
         buf_append_text(why, "is not a single value: namespaces are set in the file");
@@ -296,14 +313,15 @@ bool setting_set_from_environment(const struct setting *setting, struct config *
 /* ---- comparing and copying ---- */
 
 bool setting_is_list(const struct setting *setting) {
-    return setting->kind >= SETTING_ORIGINS;
+    return setting->kind >= SETTING_TEXTS;
 }
 
-static bool origins_are_equal(const struct config *a, const struct config *b) {
-    if (a->origin_count != b->origin_count)
+static bool texts_are_equal(const struct setting *setting, void *a, void *b) {
+    uint32_t count = *text_count_of(setting, a);
+    if (count != *text_count_of(setting, b))
         return false;
-    for (uint32_t i = 0; i < a->origin_count; i++) {
-        if (strcmp(a->origins[i], b->origins[i]) != 0)
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp((*texts_of(setting, a))[i], (*texts_of(setting, b))[i]) != 0)
             return false;
     }
     return true;
@@ -331,8 +349,8 @@ bool setting_is_equal(const struct setting *setting, const void *a, const void *
     switch (setting->kind) {
     case SETTING_TEXT:
         return strcmp(*text_of(setting, (void *)a), *text_of(setting, (void *)b)) == 0;
-    case SETTING_ORIGINS:
-        return origins_are_equal(a, b);
+    case SETTING_TEXTS:
+        return texts_are_equal(setting, (void *)a, (void *)b);
     case SETTING_NETWORKS:
         return networks_are_equal(a, b);
     case SETTING_NAMESPACES:
@@ -355,7 +373,7 @@ static void copy_networks(struct config *to, const struct config *from) {
 }
 
 void setting_copy(const struct setting *setting, struct config *to, const struct config *from) {
-    assert(setting->kind != SETTING_ORIGINS && setting->kind != SETTING_NAMESPACES);
+    assert(setting->kind != SETTING_TEXTS && setting->kind != SETTING_NAMESPACES);
     if (setting->kind == SETTING_TEXT)
         store_text(setting, to, *text_of(setting, (void *)from));
     else if (setting->kind == SETTING_NETWORKS)

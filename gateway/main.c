@@ -27,7 +27,7 @@ static void print_help(FILE *out) {
           "\n"
           "Signals: TERM drains (clients are told to reconnect, spread over drain_seconds), INT stops at "
           "once,\n"
-          "HUP reads namespaces, limits, origins and log.level again.\n",
+          "HUP reads namespaces, limits, origins, hosts and log.level again.\n",
           out);
 }
 

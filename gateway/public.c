@@ -5,36 +5,18 @@
 #include "common/json.h"
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
-#include "gateway/core/origin.h"
 #include "gateway/core/session.h"
 #include "gateway/subscribe.h"
 #include "gateway/transport/static.h"
 #include "gateway/transport/websocket.h"
 
-/* Longer values of Origin and Host are nobody's. */
+/* Longer values of headers and keys are nobody's. */
 enum { HEADER_BYTES_MAX = 1024 };
-
-/* Whether the page that sends the request may; `origin` gets the header's value. */
-static bool may_connect(const struct request *request, const struct public_site *site, struct buf *origin) {
-    struct buf host;
-    buf_init(&host, HEADER_BYTES_MAX);
-    request_header(request, HEADER_ORIGIN, origin);
-    request_header(request, HEADER_HOST, &host);
-    bool may = !origin->overflow && origin_may_connect(buf_bytes(origin), buf_bytes(&host),
-                                                       site->config->origins, site->config->origin_count);
-    buf_finish(&host);
-    site->metrics->refusals[REFUSED_ORIGIN] += !may;
-    return may;
-}
 
 /* --- WebSockets ------------------------------------------------------------------------------ */
 
 static enum error may_upgrade(struct request *request, void *context) {
-    struct buf origin;
-    buf_init(&origin, HEADER_BYTES_MAX);
-    bool may = may_connect(request, context, &origin);
-    buf_finish(&origin);
-    return may ? ERR_OK : ERR_ORIGIN_FORBIDDEN;
+    return pages_admit(request, context);
 }
 
 static enum error may_upgrade_subscribe(struct request *request, void *context) {
@@ -87,16 +69,6 @@ static void on_published(void *arg, enum error error, const struct position *id)
     free(publishing);
 }
 
-/* The headers that let a page of another origin read the answer; terminated. */
-static void append_cors(struct bytes origin, struct buf *out) {
-    if (origin.len > 0) {
-        buf_append_text(out, "Access-Control-Allow-Origin: ");
-        buf_append_bytes(out, origin);
-        buf_append_text(out, "\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n");
-    }
-    buf_append_char(out, '\0');
-}
-
 /* Whether the client may publish once more. By its address: a proxy's connection carries many clients' requests. */
 static bool may_publish(struct exchange *exchange, struct public_site *site) {
     uint64_t now_ms = hub_now_ms(site->hub);
@@ -130,14 +102,14 @@ static enum error check_content_type(const struct exchange *exchange) {
     return error;
 }
 
-static void publish(struct exchange *exchange, struct public_site *site, struct bytes origin) {
+static void publish(struct exchange *exchange, struct public_site *site, struct bytes headers) {
     struct publishing *publishing = xcalloc(1, sizeof *publishing);
     struct buf channel, key, priority;
     buf_init(&channel, 0);
     buf_init(&key, HEADER_BYTES_MAX);
     buf_init(&priority, HEADER_BYTES_MAX);
     buf_init(&publishing->headers, 0);
-    append_cors(origin, &publishing->headers);
+    buf_append_bytes(&publishing->headers, headers);
     publishing->exchange = exchange;
     request_query(exchange_request(exchange), "channel", 0, &channel);
     request_query(exchange_request(exchange), "idempotency_key", 0, &key);
@@ -163,54 +135,65 @@ static void publish(struct exchange *exchange, struct public_site *site, struct 
     buf_finish(&priority);
 }
 
-static void reply_preflight(struct exchange *exchange, struct bytes origin) {
+static void reply_preflight(struct exchange *exchange, struct bytes page_headers) {
     struct buf headers;
     buf_init(&headers, 0);
     buf_append_text(&headers, "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"
                               "Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID\r\n"
                               "Access-Control-Max-Age: 3600\r\n");
-    append_cors(origin, &headers);
+    buf_append_bytes(&headers, page_headers);
     exchange_reply(exchange, 204, "", headers.data, BYTES_LITERAL(""));
     buf_finish(&headers);
 }
 
-static void handle_publish(struct exchange *exchange, void *context) {
-    struct public_site *site = context;
-    struct buf origin;
-    buf_init(&origin, HEADER_BYTES_MAX);
-    if (!may_connect(exchange_request(exchange), site, &origin))
-        exchange_reply_error(exchange, ERR_ORIGIN_FORBIDDEN, "");
+/* What all that pages may ask has in common; `handle` gets the header lines of the answer, terminated. */
+static void answer(struct exchange *exchange, struct public_site *site,
+                   void (*handle)(struct exchange *exchange, struct public_site *site,
+                                  struct bytes headers)) {
+    struct buf headers;
+    enum error error = pages_admit(exchange_request(exchange), site);
+    buf_init(&headers, 0);
+    pages_append_headers(exchange_request(exchange), site, &headers);
+    buf_append_char(&headers, '\0');
+    if (error != ERR_OK)
+        exchange_reply_error(exchange, error, headers.data);
     else if (exchange_request(exchange)->method == METHOD_OPTIONS)
-        reply_preflight(exchange, buf_bytes(&origin));
+        reply_preflight(exchange, buf_bytes(&headers));
     else
-        publish(exchange, site, buf_bytes(&origin));
-    buf_finish(&origin);
+        handle(exchange, site, buf_bytes(&headers));
+    buf_finish(&headers);
 }
 
-/* --- Subscribing ----------------------------------------------------------------------------- */
+static void handle_publish(struct exchange *exchange, void *context) {
+    answer(exchange, context, publish);
+}
+
+/* --- Everything else ------------------------------------------------------------------------- */
+
+static void subscribe(struct exchange *exchange, struct public_site *site, struct bytes headers) {
+    subscribe_handle(exchange, site, headers.data);
+}
 
 static void handle_subscribe(struct exchange *exchange, void *context) {
-    struct public_site *site = context;
-    struct buf origin, cors;
-    buf_init(&origin, HEADER_BYTES_MAX);
-    buf_init(&cors, 0);
-    if (!may_connect(exchange_request(exchange), site, &origin)) {
-        exchange_reply_error(exchange, ERR_ORIGIN_FORBIDDEN, "");
-    } else if (exchange_request(exchange)->method == METHOD_OPTIONS) {
-        reply_preflight(exchange, buf_bytes(&origin));
-    } else {
-        append_cors(buf_bytes(&origin), &cors);
-        subscribe_handle(exchange, site, cors.data);
-    }
-    buf_finish(&origin);
-    buf_finish(&cors);
+    answer(exchange, context, subscribe);
 }
 
-/* --- Files ----------------------------------------------------------------------------------- */
+static void reply_unknown(struct exchange *exchange, struct public_site *site, struct bytes headers) {
+    (void)site;
+    exchange_reply_error(exchange, ERR_NOT_FOUND, headers.data);
+}
+
+static void handle_unknown(struct exchange *exchange, void *context) {
+    answer(exchange, context, reply_unknown);
+}
 
 static void handle_file(struct exchange *exchange, void *context) {
     struct public_site *site = context;
-    static_serve(exchange, site->config->static_dir);
+    enum error error = pages_admit_host(exchange_request(exchange), site);
+    if (error != ERR_OK)
+        exchange_reply_error(exchange, error, "");
+    else
+        static_serve(exchange, site->config->static_dir);
 }
 
 const struct route public_routes[] = {
@@ -220,6 +203,9 @@ const struct route public_routes[] = {
      .handle = handle_subscribe,
      .may_upgrade = may_upgrade_subscribe},
     {.path = "/v1/publish", .methods = METHOD_POST | METHOD_OPTIONS, .handle = handle_publish},
+    {.path = "/v1/*",
+     .methods = METHOD_GET | METHOD_HEAD | METHOD_POST | METHOD_OPTIONS,
+     .handle = handle_unknown},
     {.path = "/*", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_file},
     {0},
 };

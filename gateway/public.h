@@ -4,6 +4,7 @@
 
 #include "gateway/core/hub.h"
 #include "gateway/core/rates.h"
+#include "gateway/pages.h"
 #include "gateway/transport/server.h"
 
 struct public_site {
@@ -12,6 +13,7 @@ struct public_site {
     struct loop *loop;
     struct metrics *metrics;
     struct rates *rates; /* Of clients that come over HTTP, by address. */
+    struct told refusals_told;
 };
 
 /* Their context is a struct public_site. */

@@ -28,6 +28,7 @@ enum refusal {
     REFUSED_PROXY,
     REFUSED_HANDSHAKE,
     REFUSED_ORIGIN,
+    REFUSED_HOST,
     REFUSAL_COUNT
 };
 

@@ -111,9 +111,7 @@ bool origin_pattern_is_valid(struct bytes pattern) {
     return bytes_equal_text(pattern, "*") || parse_pattern(pattern, &origin);
 }
 
-static bool matches(const struct origin *origin, const struct origin *pattern) {
-    if (!equal_nocase(origin->scheme, pattern->scheme) || origin->port != pattern->port)
-        return false;
+static bool matches_host(const struct origin *origin, const struct origin *pattern) {
     if (!pattern->any_subdomain)
         return equal_nocase(origin->host, pattern->host);
     if (origin->host.len < pattern->host.len + 2)
@@ -122,28 +120,60 @@ static bool matches(const struct origin *origin, const struct origin *pattern) {
     return origin->host.data[dot] == '.' && equal_nocase(bytes_skip(origin->host, dot + 1), pattern->host);
 }
 
+static bool matches(const struct origin *origin, const struct origin *pattern) {
+    return equal_nocase(origin->scheme, pattern->scheme) && origin->port == pattern->port &&
+           matches_host(origin, pattern);
+}
+
 static bool is_same_host(const struct origin *origin, struct bytes host) {
     struct origin own = {.port = default_port(origin->scheme)};
     return parse_host(host, &own) && equal_nocase(origin->host, own.host) && origin->port == own.port;
 }
 
-bool origin_may_connect(struct bytes origin, struct bytes host, char *const *patterns, uint32_t count) {
-    struct origin page;
+enum page origin_judge(struct bytes origin, struct bytes host, char *const *patterns, uint32_t count) {
+    struct origin page, pattern;
+    enum page verdict = PAGE_REFUSED;
     if (origin.len == 0)
-        return true;
+        return PAGE_NONE;
+    /* "null" is what sandboxed pages and files send; it names nobody and matches nothing but "*". */
+    bool is_named = parse_origin(origin, &page);
+    if (is_named && is_same_host(&page, host))
+        return PAGE_KNOWN;
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(patterns[i], "*") == 0)
-            return true;
+            verdict = PAGE_ANY;
+        else if (is_named && parse_pattern(bytes_of(patterns[i]), &pattern) && matches(&page, &pattern))
+            return PAGE_KNOWN;
     }
-    /* "null" is what sandboxed pages and files send; it names nobody and matches nothing but "*". */
-    if (!parse_origin(origin, &page))
-        return false;
+    return verdict;
+}
+
+bool origin_may_connect(struct bytes origin, struct bytes host, char *const *patterns, uint32_t count) {
+    return origin_judge(origin, host, patterns, count) != PAGE_REFUSED;
+}
+
+/* --- Own names ------------------------------------------------------------------------------- */
+
+static bool parse_name(struct bytes text, struct origin *name) {
+    bool any_subdomain = bytes_start_with(text, BYTES_LITERAL("*."));
+    *name = (struct origin){.any_subdomain = any_subdomain};
+    return parse_host(bytes_skip(text, any_subdomain ? 2 : 0), name) &&
+           !(any_subdomain && name->host.data[0] == '[');
+}
+
+bool host_name_is_valid(struct bytes name) {
+    struct origin parsed;
+    return parse_name(name, &parsed) && parsed.port == 0;
+}
+
+bool host_is_own(struct bytes host, char *const *names, uint32_t count) {
+    struct origin asked = {0}, name;
     if (count == 0)
-        return is_same_host(&page, host);
-    for (uint32_t i = 0; i < count; i++) {
-        struct origin pattern;
-        if (parse_pattern(bytes_of(patterns[i]), &pattern) && matches(&page, &pattern))
+        return true;
+    if (!parse_host(host, &asked))
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (parse_name(bytes_of(names[i]), &name) && matches_host(&asked, &name))
             return true;
-    }
     return false;
 }

@@ -19,13 +19,19 @@ static void check_origin_header(struct bytes origin, struct bytes host, struct b
     char *patterns[] = {terminated};
     bool own = origin_may_connect(origin, host, NULL, 0);
     FUZZ_CHECK(!own || origin.len == 0 || host.len > 0);
+    /* Listing others locks nobody out, and "*" makes nobody known. */
     if (origin_pattern_is_valid(bytes_of(terminated)))
-        origin_may_connect(origin, host, patterns, 1);
+        FUZZ_CHECK(origin_may_connect(origin, host, patterns, 1) || !own);
+    if (strcmp(terminated, "*") == 0)
+        FUZZ_CHECK((origin_judge(origin, host, patterns, 1) == PAGE_KNOWN) == (own && origin.len > 0));
+    if (host_name_is_valid(bytes_of(terminated)) && terminated[0] != '*')
+        FUZZ_CHECK(host_is_own(bytes_of(terminated), patterns, 1));
     /* An origin is a pattern of itself, and of nobody who only ends or begins like it. */
     if (origin.len > 0 && memchr(origin.data, '\0', origin.len) == NULL) {
         char *itself = strndup(origin.data, origin.len);
         bool valid = origin_pattern_is_valid(origin) && memchr(origin.data, '*', origin.len) == NULL;
-        FUZZ_CHECK(origin_may_connect(origin, host, &itself, 1) == (valid || strcmp(itself, "*") == 0));
+        FUZZ_CHECK(origin_may_connect(origin, host, &itself, 1) ==
+                   (valid || own || strcmp(itself, "*") == 0));
         free(itself);
     }
     free(terminated);

@@ -123,6 +123,9 @@ static void text_setting_says_what_it_may_hold(void **state) {
         {"redis = { prefix = \"{a}\"; };", "f.conf:1: redis.prefix: must be without spaces, control "
                                            "characters, '{' and '}', e.g. \"myapp:\", is "
                                            "\"{a}\"\n"},
+        {"hosts = [ \"a\", \"b:80\" ];", "f.conf:1: hosts: must be a host name or address without scheme and "
+                                         "port, e.g. \"chat.example.com\", "
+                                         "\"*.example.com\" or \"[::1]\", is \"b:80\"\n"},
         {"redis = { prefix = \"_\"; };", "f.conf:1: redis.prefix: must not begin like Redis' own channels, "
                                          "with \"__\", is \"_\"\n"},
         {"redis = { prefix = \"__x:\"; };",

@@ -141,8 +141,7 @@ static void pattern_matches_scheme_host_and_port(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *patterns[] = {rows[i].pattern};
-        /* Where patterns are given, being the page's own host does not help. */
-        if (may_connect(bytes_of(rows[i].origin), bytes_of("example.com:8443"), patterns, 1) !=
+        if (may_connect(bytes_of(rows[i].origin), bytes_of("gateway.example"), patterns, 1) !=
             rows[i].allowed)
             fail_msg("pattern %s and origin %s", rows[i].pattern, rows[i].origin);
     }
@@ -153,7 +152,82 @@ static void any_of_several_patterns_is_enough(void **state) {
     const char *patterns[] = {"https://a.example", "https://*.b.example", "http://c.example:8080"};
     assert_true(may_connect(bytes_of("http://c.example:8080"), bytes_of("h"), patterns, 3));
     assert_true(may_connect(bytes_of("https://x.b.example"), bytes_of("h"), patterns, 3));
-    assert_false(may_connect(bytes_of("https://d.example"), bytes_of("d.example"), patterns, 3));
+    assert_false(may_connect(bytes_of("https://d.example"), bytes_of("h"), patterns, 3));
+}
+
+static void own_host_may_connect_whatever_is_listed(void **state) {
+    (void)state;
+    const char *patterns[] = {"https://a.example"};
+    assert_true(may_connect(bytes_of("https://d.example"), bytes_of("d.example"), patterns, 1));
+    assert_true(may_connect(bytes_of("http://d.example:8000"), bytes_of("D.example:8000"), patterns, 1));
+    assert_false(may_connect(bytes_of("https://d.example"), bytes_of("d.example:8443"), patterns, 1));
+    assert_false(may_connect(bytes_of("null"), bytes_of("null"), patterns, 1));
+}
+
+/* Only who is known may send its visitor's cookies. */
+static void star_alone_makes_nobody_known(void **state) {
+    (void)state;
+    char star[] = "*", listed[] = "https://a.example";
+    char *patterns[] = {star, listed};
+    static const struct {
+        const char *origin;
+        enum page page;
+    } rows[] = {
+        {"", PAGE_NONE},
+        {"https://evil.example", PAGE_ANY},
+        {"null", PAGE_ANY},
+        {"no origin at all", PAGE_ANY},
+        {"https://a.example", PAGE_KNOWN},
+        {"https://own.example", PAGE_KNOWN},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (origin_judge(bytes_of(rows[i].origin), bytes_of("own.example"), patterns, 2) != rows[i].page)
+            fail_msg("%s", rows[i].origin);
+    assert_int_equal(origin_judge(bytes_of("null"), bytes_of("own.example"), patterns + 1, 1), PAGE_REFUSED);
+}
+
+static void host_name_has_neither_scheme_nor_port(void **state) {
+    (void)state;
+    static const char *const valid[] = {"chat.example.com", "localhost", "*.example.com", "192.0.2.1",
+                                        "[::1]"};
+    static const char *const invalid[] = {"",     "*",  "*.",      "a:80",  "http://a", "a/",      "::1",
+                                          "a..b", "a.", "*.[::1]", "a.*.b", "a b",      "[::1]:80"};
+    for (size_t i = 0; i < sizeof valid / sizeof valid[0]; i++)
+        if (!host_name_is_valid(bytes_of(valid[i])))
+            fail_msg("%s is valid", valid[i]);
+    for (size_t i = 0; i < sizeof invalid / sizeof invalid[0]; i++)
+        if (host_name_is_valid(bytes_of(invalid[i])))
+            fail_msg("%s is not valid", invalid[i]);
+}
+
+static void host_is_own_when_it_says_one_of_the_names(void **state) {
+    (void)state;
+    char a[] = "chat.example.com", b[] = "*.example.org", c[] = "[::1]";
+    char *names[] = {a, b, c};
+    static const struct {
+        const char *host;
+        bool is_own;
+    } rows[] = {
+        {"chat.example.com", true},
+        {"chat.example.com:8443", true},
+        {"CHAT.example.com", true},
+        {"a.b.example.org", true},
+        {"[::1]:8000", true},
+        {"example.org", false},
+        {"evil.example", false},
+        {"evil.example:8000", false},
+        {"chat.example.com.evil.example", false},
+        {"evilexample.org", false},
+        {"", false},
+        {"chat.example.com:", false},
+        {"chat.example.com:0", false},
+        {"chat.example.com, evil.example", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (host_is_own(bytes_of(rows[i].host), names, 3) != rows[i].is_own)
+            fail_msg("%s", rows[i].host);
+    assert_true(host_is_own(bytes_of("whatever"), NULL, 0));
+    assert_true(host_is_own(bytes_of(""), NULL, 0));
 }
 
 int main(void) {
@@ -163,6 +237,10 @@ int main(void) {
         cmocka_unit_test(without_patterns_the_origin_is_the_host_asked),
         cmocka_unit_test(pattern_matches_scheme_host_and_port),
         cmocka_unit_test(any_of_several_patterns_is_enough),
+        cmocka_unit_test(own_host_may_connect_whatever_is_listed),
+        cmocka_unit_test(star_alone_makes_nobody_known),
+        cmocka_unit_test(host_name_has_neither_scheme_nor_port),
+        cmocka_unit_test(host_is_own_when_it_says_one_of_the_names),
     };
     return cmocka_run_group_tests_name("origin", tests, NULL, NULL);
 }
