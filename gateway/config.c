@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/xalloc.h"
@@ -23,23 +24,33 @@ static bool is_of_kubernetes(const char *name, const char *value) {
            strncmp(value, "tcp://", 6) == 0;
 }
 
-/* A variable that is no setting is taken for a mistyped one only where its name begins like a group's:
- * others, e.g. FANTAIL_VERSION in an image, are somebody else's. */
-static void check_unknown_variable(struct parser *parser, const char *name, const char *value) {
+static bool begins_like_a_group(const char *name) {
     char known[ENVIRONMENT_NAME_BYTES];
-    if (is_of_kubernetes(name, value))
-        return;
     for (size_t i = 0; i < config_settings.count; i++) {
         setting_environment_name(&config_settings.items[i], known);
         const char *dot = strchr(config_settings.items[i].path, '.');
         size_t group_len = dot ? strlen("FANTAIL_") + (size_t)(dot - config_settings.items[i].path) + 1 : 0;
-        if (dot != NULL && strncmp(name, known, group_len) == 0) {
-            buf_printf(parser->errors,
-                       "%.100s: unknown setting; fantail --help-settings lists those there are\n", name);
-            parser->failed = true;
-            return;
-        }
+        if (dot != NULL && strncmp(name, known, group_len) == 0)
+            return true;
     }
+    return false;
+}
+
+/* A variable that is no setting is a fault where its name begins like a group's. Others are named only: they may be
+ * somebody else's, e.g. FANTAIL_VERSION in an image. */
+static void unknown_variable(struct parser *parser, const char *name, const char *value) {
+    char meant[ENVIRONMENT_NAME_BYTES];
+    if (is_of_kubernetes(name, value))
+        return;
+    bool is_fault = begins_like_a_group(name);
+    struct buf *out = is_fault ? parser->errors : parser->options->warnings;
+    parser->failed = parser->failed || is_fault;
+    if (out == NULL)
+        return;
+    if (settings_suggest_variable(name, meant))
+        buf_printf(out, "%.100s: unknown setting, did you mean %s?\n", name, meant);
+    else
+        buf_printf(out, "%.100s: unknown setting; fantail --help-settings lists those there are\n", name);
 }
 
 static void read_variable(struct parser *parser, const char *name, const char *value) {
@@ -63,13 +74,13 @@ static void read_variable(struct parser *parser, const char *name, const char *v
         buf_finish(&why);
         return;
     }
-    check_unknown_variable(parser, name, value);
+    unknown_variable(parser, name, value);
 }
 
 static void read_environment(struct parser *parser) {
     for (char *const *variable = parser->options->environment; variable && *variable; variable++) {
         char name[128];
-        size_t len = strspn(*variable, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+        size_t len = strspn(*variable, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
         if (strncmp(*variable, "FANTAIL_", 8) != 0 || (*variable)[len] != '=' || len >= sizeof name)
             continue;
         memcpy(name, *variable, len);
@@ -157,6 +168,19 @@ static void fault_between(struct parser *parser, const char *const *paths, const
 
 #define PATHS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* Reading its list is not needed, only its files. */
+static void check_static_dir(struct parser *parser) {
+    const char *dir = parser->config->static_dir;
+    struct stat found;
+    if (*dir == '\0')
+        return;
+    if (stat(dir, &found) == 0 && !S_ISDIR(found.st_mode))
+        errno = ENOTDIR;
+    else if (access(dir, X_OK) == 0)
+        return;
+    fault_between(parser, PATHS("static_dir"), "%s: %s", dir, strerror(errno));
+}
+
 /* What must hold between settings that are fine each by itself. */
 static void check_whole(struct parser *parser) {
     const struct config *config = parser->config;
@@ -172,6 +196,8 @@ static void check_whole(struct parser *parser) {
     if (config->listen.proxy_protocol && config->trusted_proxy_count == 0)
         fault_between(parser, PATHS("listen.proxy_protocol", "trusted_proxies"),
                       "needs to know from whom, e.g. trusted_proxies = [ \"10.0.0.0/8\" ];");
+    if (parser->options->checks_files && is_given(parser, "static_dir"))
+        check_static_dir(parser);
     if (config->redis.probe_timeout_ms <= config->redis.probe_ms)
         fault_between(parser, PATHS("redis.probe_timeout_ms", "redis.probe_ms"),
                       "redis.probe_timeout_ms (%" PRIu32 ") must be more than redis.probe_ms (%" PRIu32 ")",

@@ -114,6 +114,8 @@ struct config_options {
     bool dev;
     const char *dev_static_dir; /* Used with `dev` when nobody names one; may be NULL. */
     char *const *environment;   /* "NAME=value" strings ending with NULL, as `environ`; NULL: none. */
+    bool checks_files;          /* Whether what the settings name is there. */
+    struct buf *warnings;       /* Gets a line per variable that is nobody's; may be NULL. */
 };
 
 /* Parses and checks `text`, the content of a file called `file` in messages ("" text: all defaults). NULL
@@ -122,6 +124,10 @@ struct config_options {
  * Settings unknown to us are faults. */
 struct config *config_parse(struct bytes text, const char *file, const struct config_options *options,
                             struct buf *errors);
+
+/* A line for each thing that is open to more people than one may have meant: "PATH: what is open, and what would close
+ * it\n". All of it is allowed. */
+void config_warn_of_exposure(const struct config *config, struct buf *warnings);
 
 /* Reads the file into `text` (at most 1 MiB). False, with the reason in `errors`, when that fails. */
 bool config_load_file(const char *file, struct buf *text, struct buf *errors);

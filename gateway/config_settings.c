@@ -251,3 +251,21 @@ void setting_environment_name(const struct setting *setting, char name[ENVIRONME
     for (char *at = name; *at != '\0'; at++)
         *at = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
 }
+
+bool settings_suggest_variable(const char *name, char meant[ENVIRONMENT_NAME_BYTES]) {
+    size_t nearest_distance = 3;
+    char upper[ENVIRONMENT_NAME_BYTES], known[ENVIRONMENT_NAME_BYTES];
+    size_t len = 0;
+    for (; name[len] != '\0' && len < sizeof upper - 1; len++)
+        upper[len] = (char)toupper((unsigned char)name[len]);
+    upper[len] = '\0';
+    for (size_t i = 0; i < config_settings.count; i++) {
+        setting_environment_name(&config_settings.items[i], known);
+        size_t distance = edit_distance(upper, known);
+        if (distance < nearest_distance) {
+            nearest_distance = distance;
+            memcpy(meant, known, sizeof known);
+        }
+    }
+    return nearest_distance < 3;
+}

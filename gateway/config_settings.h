@@ -11,6 +11,8 @@
 #include "gateway/config.h"
 #include "gateway/config_checks.h"
 
+enum { ENVIRONMENT_NAME_BYTES = 64 };
+
 enum setting_kind {
     SETTING_NUMBER,
     SETTING_BOOLEAN,
@@ -52,6 +54,9 @@ const struct setting *settings_find(struct settings settings, struct bytes path)
 /* The path that a mistyped one probably meant, or NULL. */
 const char *settings_suggest(struct settings settings, const char *path);
 
+/* The same for a variable of the environment. */
+bool settings_suggest_variable(const char *name, char meant[ENVIRONMENT_NAME_BYTES]);
+
 /* `base` is zeroed memory. */
 void settings_init(struct settings settings, void *base);
 void settings_finish(struct settings settings, void *base);
@@ -78,7 +83,6 @@ bool setting_is_equal(const struct setting *setting, const void *a, const void *
 void setting_copy(const struct setting *setting, struct config *to, const struct config *from);
 
 /* FANTAIL_LIMITS_MESSAGE_BYTES. */
-enum { ENVIRONMENT_NAME_BYTES = 64 };
 void setting_environment_name(const struct setting *setting, char name[ENVIRONMENT_NAME_BYTES]);
 
 #endif

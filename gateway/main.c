@@ -20,7 +20,8 @@ static void print_help(FILE *out) {
           "  -c, --config FILE     read settings from FILE; FANTAIL_* in the environment override them\n"
           "  -d, --dev             open what a first try needs: memory broker unless Redis is configured,\n"
           "                        demo pages, any origin, client publish. Not for production\n"
-          "  -t, --check           check the configuration, say what is wrong with it, and exit\n"
+          "  -t, --check           check the configuration, say what is wrong with it and what it leaves "
+          "open, and exit\n"
           "  -s, --help-settings   list every setting with its default and what it is for\n"
           "  -v, --version         print the version\n"
           "  -h, --help            print this\n"
@@ -50,25 +51,39 @@ static const char *find_static_dir(const char *program, char path[PATH_MAX]) {
     return NULL;
 }
 
+static void print_lines(const char *before, struct bytes lines) {
+    while (lines.len > 0) {
+        size_t len = (size_t)((const char *)memchr(lines.data, '\n', lines.len) - lines.data) + 1;
+        fprintf(stderr, "%s%.*s", before, (int)len, lines.data);
+        lines = bytes_skip(lines, len);
+    }
+}
+
 static int check(const struct master_options *options) {
+    const char *file = options->config_file;
+    struct config *config = NULL;
+    struct buf text, errors, warnings;
+    buf_init(&text, 0);
+    buf_init(&errors, 0);
+    buf_init(&warnings, 0);
     const struct config_options config_options = {
         .dev = options->dev,
         .dev_static_dir = options->static_dir,
         .environment = environ,
+        .checks_files = true,
+        .warnings = &warnings,
     };
-    const char *file = options->config_file;
-    struct config *config = NULL;
-    struct buf text, errors;
-    buf_init(&text, 0);
-    buf_init(&errors, 0);
     if (file == NULL || config_load_file(file, &text, &errors))
         config = config_parse(buf_bytes(&text), file ? file : "defaults", &config_options, &errors);
     if (config != NULL)
+        config_warn_of_exposure(config, &warnings);
+    print_lines("", buf_bytes(&errors));
+    print_lines("warning: ", buf_bytes(&warnings));
+    if (config != NULL)
         printf("%s: ok\n", file ? file : "defaults");
-    else
-        fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
     buf_finish(&text);
     buf_finish(&errors);
+    buf_finish(&warnings);
     int status = config != NULL ? 0 : 2;
     config_free(config);
     return status;

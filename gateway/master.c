@@ -22,7 +22,7 @@
 #include "gateway/transport/server.h"
 
 enum {
-    WORKERS_MAX = 256,
+    WORKERS_MAX = 1024, /* What the setting takes. */
     /* A worker that dies at once is started again after this, then after twice as long, and so on. */
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 10000,
@@ -457,11 +457,14 @@ static bool start_admin(struct master *master) {
 
 /* --- Configuration and signals --------------------------------------------------------------- */
 
-static struct config *read_config(struct master *master, struct buf *text, struct buf *errors) {
+static struct config *read_config(struct master *master, struct buf *text, struct buf *errors,
+                                  struct buf *warnings) {
     const struct config_options options = {
         .dev = master->options.dev,
         .dev_static_dir = master->options.static_dir,
         .environment = environ,
+        .checks_files = master->config == NULL, /* A reload changes none of these. */
+        .warnings = warnings,
     };
     const char *file = master->options.config_file;
     if (file != NULL && !config_load_file(file, text, errors))
@@ -469,13 +472,13 @@ static struct config *read_config(struct master *master, struct buf *text, struc
     return config_parse(buf_bytes(text), file ? file : "defaults", &options, errors);
 }
 
-/* A line per fault, so that each can be found and none is cut. */
-static void log_faults(struct bytes errors) {
-    while (errors.len > 0) {
-        const char *end = memchr(errors.data, '\n', errors.len);
-        size_t len = end ? (size_t)(end - errors.data) : errors.len;
-        log_error("config", "%.*s", (int)len, errors.data);
-        errors = bytes_skip(errors, len < errors.len ? len + 1 : len);
+/* An event per line, so that each can be found and none is cut. */
+static void log_lines(enum log_level level, struct bytes lines) {
+    while (lines.len > 0) {
+        const char *end = memchr(lines.data, '\n', lines.len);
+        size_t len = end ? (size_t)(end - lines.data) : lines.len;
+        log_write(level, "config", "%.*s", (int)len, lines.data);
+        lines = bytes_skip(lines, len < lines.len ? len + 1 : len);
     }
 }
 
@@ -488,9 +491,9 @@ static void reload(struct master *master) {
     struct buf text, errors;
     buf_init(&text, 0);
     buf_init(&errors, 0);
-    struct config *config = read_config(master, &text, &errors);
+    struct config *config = read_config(master, &text, &errors, NULL);
     if (config == NULL) {
-        log_faults(buf_bytes(&errors));
+        log_lines(LOG_LEVEL_ERROR, buf_bytes(&errors));
         log_error("master", "reload refused, the running configuration stays");
         master->reload_failures++;
         buf_finish(&text);
@@ -595,20 +598,24 @@ static void greet(const struct master *master) {
 
 int master_run(const struct master_options *options) {
     struct master master = {.options = *options};
-    struct buf errors;
+    struct buf errors, warnings;
     buf_init(&errors, 0);
+    buf_init(&warnings, 0);
     buf_init(&master.boot_text, 0);
     buf_init(&master.config_text, 0);
     list_init(&master.calls);
-    master.config = read_config(&master, &master.boot_text, &errors);
+    master.config = read_config(&master, &master.boot_text, &errors, &warnings);
     if (master.config == NULL) {
         fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
         buf_finish(&errors);
+        buf_finish(&warnings);
         buf_finish(&master.boot_text);
         return 2;
     }
     buf_finish(&errors);
     log_configure(master.config->log.level, master.config->log.format, master.config->node);
+    log_lines(LOG_LEVEL_WARN, buf_bytes(&warnings));
+    buf_finish(&warnings);
     raise_fd_limit();
     srandom((unsigned)clock_monotonic_ns());
     loop_init(&master.loop, on_turn_end, &master);

@@ -35,7 +35,7 @@ static void check_config(const struct config *config) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *input = malloc(size + 1);
     char *variables[VARIABLES_MAX + 1] = {NULL};
-    struct buf errors;
+    struct buf errors, warnings;
     if (size > 0)
         memcpy(input, data, size);
     input[size] = '\0';
@@ -44,15 +44,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t at = text.len + 1; at < size && count < VARIABLES_MAX; at += strlen(input + at) + 1)
         variables[count++] = input + at;
     buf_init(&errors, 0);
-    struct config_options options = {.dev = size % 2, .dev_static_dir = "/srv", .environment = variables};
+    buf_init(&warnings, 0);
+    struct config_options options = {
+        .dev = size % 2, .dev_static_dir = "/srv", .environment = variables, .warnings = &warnings};
     struct config *config = config_parse(text, "f", &options, &errors);
     FUZZ_CHECK((config == NULL) == (errors.len > 0));
-    if (config != NULL)
+    if (config != NULL) {
         check_config(config);
-    else
+        config_warn_of_exposure(config, &warnings);
+    } else {
         check_errors(buf_bytes(&errors));
+    }
+    FUZZ_CHECK(warnings.len == 0 || warnings.data[warnings.len - 1] == '\n');
     config_free(config);
     buf_finish(&errors);
+    buf_finish(&warnings);
     free(input);
     return 0;
 }

@@ -50,10 +50,11 @@ test('arguments that are none end with 2', async () => {
 });
 
 test('--check is content with the example, and with nothing at all', async () => {
-    assert.deepEqual(await fantail(['--check', '--config', path.join(root, 'deploy/fantail.example.conf')]), {
-        code: 0,
-        output: `${path.join(root, 'deploy/fantail.example.conf')}: ok\n`,
-    });
+    const example = path.join(root, 'deploy/fantail.example.conf');
+    const { code, output } = await fantail(['--check', '--config', example]);
+    assert.equal(code, 0);
+    const lines = output.trim().split('\n');
+    assert.deepEqual(lines.filter((line) => !line.startsWith('warning: ')), [`${example}: ok`]);
     assert.equal((await fantail(['--check'])).code, 0);
     assert.equal((await fantail(['--check', '--config', await configFile('')])).code, 0);
 });
@@ -79,6 +80,25 @@ test('the environment is checked like the file', async () => {
     const { code, output } = await fantail(['--check'], { FANTAIL_LISTEN_PORT: '99999', FANTAIL_WORKERS: 'two', FANTAIL_LOG_LEVEL: 'loud' });
     assert.equal(code, 2);
     for (const name of ['FANTAIL_LISTEN_PORT', 'FANTAIL_WORKERS', 'FANTAIL_LOG_LEVEL']) assert.match(output, new RegExp(`^${name}: `, 'm'));
+});
+
+test('--check warns of what is open, and a start of variables that are nobody’s', async (t) => {
+    const closed = await configFile('hosts = [ "chat.example" ];\nredis = { prefix = "app:"; };\nlimits = { accepts_per_second = 100; };\n');
+    assert.deepEqual(await fantail(['--check', '--config', closed]), { code: 0, output: `${closed}: ok\n` });
+    const open = await fantail(['--check', '--dev', '--config', closed], { FANTAIL_ADMIN_ADDRESS: '0.0.0.0', FANTAIL_LISTNE_PORT: '3' });
+    assert.equal(open.code, 0);
+    for (const what of ['origins', 'namespaces', 'admin.address', 'FANTAIL_LISTNE_PORT']) assert.match(open.output, new RegExp(`^warning: ${what}: `, 'm'));
+
+    const gateway = await Gateway.start(t, { env: { FANTAIL_LISTNE_PORT: '3' } });
+    await gateway.process.saw(/warn .*FANTAIL_LISTNE_PORT: unknown setting, did you mean FANTAIL_LISTEN_PORT\?/);
+});
+
+test('a static_dir that is not there is a fault, of --check and of a start', async () => {
+    const file = await configFile('broker = "memory";\nstatic_dir = "/nonexistent";\n');
+    for (const args of [['--check', '--config', file], ['--config', file]])
+        assert.deepEqual(await fantail(args), { code: 2, output: `${file}:2: static_dir: /nonexistent: No such file or directory\n` });
+    const named = await fantail(['--check'], { FANTAIL_STATIC_DIR: file });
+    assert.deepEqual(named, { code: 2, output: 'FANTAIL_STATIC_DIR: ' + file + ': Not a directory\n' });
 });
 
 test('a file that is no UTF-8 is refused', async () => {

@@ -344,8 +344,99 @@ static void mistyped_variable_of_a_group_is_refused(void **state) {
     (void)state;
     refuse_environment(
         "", "FANTAIL_LIMITS_MESSAGES_BYTES=5",
-        "FANTAIL_LIMITS_MESSAGES_BYTES: unknown setting; fantail --help-settings lists those there "
-        "are\n");
+        "FANTAIL_LIMITS_MESSAGES_BYTES: unknown setting, did you mean FANTAIL_LIMITS_MESSAGE_BYTES?\n");
+    refuse_environment(
+        "", "FANTAIL_LIMITS_MESSAGES=5",
+        "FANTAIL_LIMITS_MESSAGES: unknown setting; fantail --help-settings lists those there are\n");
+}
+
+static void warnings_are(const char *variable, const char *expected) {
+    struct buf warnings;
+    const char *environment[] = {variable, "OTHER=1", NULL};
+    buf_init(&warnings, 0);
+    config_free(accept_with(
+        "", &(struct config_options){.environment = (char *const *)environment, .warnings = &warnings}));
+    buf_append_char(&warnings, '\0');
+    assert_string_equal(warnings.data, expected);
+    buf_finish(&warnings);
+}
+
+static void variable_that_is_nobodys_is_named(void **state) {
+    (void)state;
+    warnings_are("FANTAIL_LISTNE_PORT=3",
+                 "FANTAIL_LISTNE_PORT: unknown setting, did you mean FANTAIL_LISTEN_PORT?\n");
+    warnings_are("FANTAIL_WORKER=3", "FANTAIL_WORKER: unknown setting, did you mean FANTAIL_WORKERS?\n");
+    warnings_are("FANTAIL_REDISURL=x",
+                 "FANTAIL_REDISURL: unknown setting, did you mean FANTAIL_REDIS_URL?\n");
+    warnings_are("FANTAIL_listen_port=3",
+                 "FANTAIL_listen_port: unknown setting, did you mean FANTAIL_LISTEN_PORT?\n");
+    warnings_are("FANTAIL_VERSION=1",
+                 "FANTAIL_VERSION: unknown setting; fantail --help-settings lists those there are\n");
+    warnings_are("FANTAIL_=1", "FANTAIL_: unknown setting; fantail --help-settings lists those there are\n");
+    warnings_are("FANTAIL_REDIS_SERVICE_HOST=10.0.0.1", "");
+    warnings_are("FANTAIL_WORKERS=2", "");
+    warnings_are("FANTAILED=1", "");
+}
+
+/* Whether a warning begins so. */
+static void exposes(const char *text, const char *expected) {
+    struct buf warnings;
+    struct config *config = accept_text(text);
+    buf_init(&warnings, 0);
+    buf_append_char(&warnings, '\n');
+    config_warn_of_exposure(config, &warnings);
+    buf_append_char(&warnings, '\0');
+    char line[128];
+    snprintf(line, sizeof line, "\n%s", expected);
+    if (strstr(warnings.data, line) == NULL)
+        fail_msg("%s: %s", text, warnings.data);
+    buf_finish(&warnings);
+    config_free(config);
+}
+
+static void what_is_open_is_told(void **state) {
+    (void)state;
+    exposes("origins = [ \"https://a.example\", \"*\" ];", "origins: \"*\"");
+    exposes("", "hosts: empty");
+    exposes("", "redis.prefix: empty, so clients can subscribe to");
+    exposes("namespaces = ( { name = \"default\"; client_publish = true; } );",
+            "redis.prefix: empty, so clients can subscribe and publish to");
+    exposes("namespaces = ( { name = \"a\"; client_publish = true; }, { name = \"b\"; client_publish = true; "
+            "} );",
+            "namespaces: client_publish lets whoever may connect publish to a, b, as often as they like");
+    exposes(
+        "namespaces = ( { name = \"a\"; client_publish = true; } ); limits = { publishes_per_second = 5; };",
+        "namespaces: client_publish lets whoever may connect publish to a\n");
+    exposes("", "limits: without connections_per_ip");
+    exposes("admin = { address = \"0.0.0.0\"; };", "admin.address: 0.0.0.0, so health and metrics answer");
+    exposes("trusted_proxies = [ \"0.0.0.0/0\" ];", "trusted_proxies: holds every address");
+    exposes("trusted_proxies = [ \"::/0\" ];", "trusted_proxies: holds every address");
+}
+
+static void what_is_closed_is_not_told(void **state) {
+    (void)state;
+    struct buf warnings;
+    struct config *config =
+        accept_text("hosts = [ \"chat.example.com\" ]; redis = { prefix = \"app:\"; }; limits = { "
+                    "accepts_per_second = 100; };\n"
+                    "admin = { address = \"::1\"; }; trusted_proxies = [ \"10.0.0.0/8\", \"fd00::/8\" ];\n"
+                    "origins = [ \"https://*.example.com\" ];");
+    buf_init(&warnings, 0);
+    config_warn_of_exposure(config, &warnings);
+    assert_int_equal(warnings.len, 0);
+    config_free(config);
+}
+
+static void static_dir_has_to_be_there_where_files_are_checked(void **state) {
+    (void)state;
+    static const struct config_options options = {.checks_files = true};
+    config_free(accept_with("static_dir = \"/usr\";", &options));
+    config_free(accept_with("", &options));
+    config_free(accept_text("static_dir = \"/nonexistent\";"));
+    assert_null(parse_with("\nstatic_dir = \"/nonexistent\";", &options));
+    assert_string_equal(errors.data, "f.conf:2: static_dir: /nonexistent: No such file or directory\n");
+    assert_null(parse_with("static_dir = \"/dev/null\";", &options));
+    assert_string_equal(errors.data, "f.conf:1: static_dir: /dev/null: Not a directory\n");
 }
 
 static void variables_of_others_are_left_alone(void **state) {
@@ -597,6 +688,10 @@ int main(void) {
         CONFIG_TEST(environment_is_checked_like_the_file),
         CONFIG_TEST(mistyped_variable_of_a_group_is_refused),
         CONFIG_TEST(variables_of_others_are_left_alone),
+        CONFIG_TEST(variable_that_is_nobodys_is_named),
+        CONFIG_TEST(what_is_open_is_told),
+        CONFIG_TEST(what_is_closed_is_not_told),
+        CONFIG_TEST(static_dir_has_to_be_there_where_files_are_checked),
         CONFIG_TEST(service_of_kubernetes_in_the_way_is_explained),
         CONFIG_TEST(dev_opens_what_a_first_try_needs),
         CONFIG_TEST(dev_uses_redis_where_redis_is_named),
