@@ -88,8 +88,9 @@ static const struct setting config_items[] = {
             "Connections from trusted_proxies begin with a PROXY protocol header, version 1 or 2."),
 
     TEXT(admin.address, 1, 45, "127.0.0.1", check_listen_address, RESTART,
-         "Where health, metrics, the dashboard and the API are. Keep it off the public network."),
-    NUMBER(admin.port, 1, 65535, 8001, RESTART, "Where health, metrics, the dashboard and the API are."),
+         "Where health, readiness, metrics and the API are. Keep it off the public network."),
+    NUMBER(admin.port, 1, 65535, 8001, RESTART,
+           "Where health, readiness, metrics and the API are; GET / there lists them."),
     SECRET_TEXT(admin.api_key, 0, 512, "", check_api_key, RESTART,
                 "The key that requests to the API carry, at least 16 bytes. Empty: no API."),
 

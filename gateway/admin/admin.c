@@ -14,6 +14,22 @@ static const char no_cache[] = "Cache-Control: no-store\r\n";
 
 /* --- Health, readiness, metrics -------------------------------------------------------------- */
 
+static void handle_index(struct exchange *exchange, void *context) {
+    const struct admin *admin = context;
+    struct buf body;
+    buf_init(&body, 0);
+    buf_printf(&body,
+               "fantail's admin port, for operators. Clients connect to the public one.\n\n"
+               "/healthz   whether the process works\n"
+               "/readyz    whether clients should be sent here, and why not\n"
+               "/metrics   counters in Prometheus' text format\n"
+               "/api/v1/   publish, broadcast, channels, clients, disconnect: %s\n",
+               admin->api_key[0] != '\0' ? "with the key, as Authorization: Bearer KEY"
+                                         : "off, as admin.api_key is not set");
+    exchange_reply(exchange, 200, "text/plain; charset=utf-8", no_cache, buf_bytes(&body));
+    buf_finish(&body);
+}
+
 static void handle_health(struct exchange *exchange, void *context) {
     (void)context;
     exchange_reply(exchange, 200, "application/json", no_cache, BYTES_LITERAL("{\"ok\":true}\n"));
@@ -152,6 +168,7 @@ static void handle_api(struct exchange *exchange, void *context) {
 }
 
 const struct route admin_routes[] = {
+    {.path = "/", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_index},
     {.path = "/healthz", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_health},
     {.path = "/readyz", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_ready},
     {.path = "/metrics", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_metrics},

@@ -21,6 +21,16 @@ await bob.subscribe('news');
 
 const get = (path, options) => fetch(`${gateway.adminUrl}${path}`, options);
 
+test('the front of the admin port says what is there', async () => {
+    const front = await get('/');
+    assert.equal(front.status, 200);
+    const text = await front.text();
+    const known = ['/healthz', '/readyz', '/metrics', '/api/v1/'];
+    for (const path of known) assert.ok(text.includes(`${path} `), path);
+    for (const path of known.slice(0, 3)) assert.equal((await get(path)).status, 200, path);
+    assert.doesNotMatch(text, new RegExp(apiKey));
+});
+
 test('healthz and readyz', async () => {
     const health = await get('/healthz');
     assert.equal(health.status, 200);
