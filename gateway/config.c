@@ -101,6 +101,16 @@ static void replace_text(char **member, const char *text) {
     *member = xstrdup(text);
 }
 
+/* Those of the demo pages, whose visitors come back to what was said. */
+static void add_dev_namespaces(struct parser *parser) {
+    static const char text[] = "namespaces = ("
+                               "{ name = \"chat\"; history_size = 100; history_ttl_seconds = 3600; },"
+                               "{ name = \"live\"; history_size = 200; history_ttl_seconds = 3600;"
+                               "  slow_consumer = \"drop_oldest\"; }"
+                               ");";
+    parser_read_text(parser, bytes_of(text));
+}
+
 static void apply_dev(struct parser *parser) {
     struct config *config = parser->config;
     const char *static_dir = parser->options->dev_static_dir;
@@ -112,6 +122,8 @@ static void apply_dev(struct parser *parser) {
     }
     if (!is_given(parser, "static_dir") && static_dir != NULL)
         replace_text(&config->static_dir, static_dir);
+    if (!is_given(parser, "namespaces"))
+        add_dev_namespaces(parser);
 }
 
 static void apply_host_name(struct config *config) {

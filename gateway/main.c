@@ -19,7 +19,7 @@ static void print_help(FILE *out) {
           "\n"
           "  -c, --config FILE     read settings from FILE; FANTAIL_* in the environment override them\n"
           "  -d, --dev             open what a first try needs: memory broker unless Redis is configured,\n"
-          "                        demo pages, any origin, client publish. Not for production\n"
+          "                        demo pages with history, any origin, client publish. Not for production\n"
           "  -t, --check           check the configuration, say what is wrong with it and what it leaves "
           "open, and exit\n"
           "  -s, --help-settings   list every setting with its default and what it is for\n"

@@ -477,6 +477,19 @@ static void dev_opens_what_a_first_try_needs(void **state) {
     config_free(config);
 }
 
+static void dev_keeps_what_is_said_on_the_demo_pages(void **state) {
+    (void)state;
+    struct config *config = accept_with("", &(struct config_options){.dev = true});
+    assert_int_equal(config->namespace_count, 3);
+    assert_string_equal(config->namespaces[0].name, "default");
+    assert_int_equal(config->namespaces[0].history_size, 0);
+    for (uint32_t i = 1; i < 3; i++) {
+        assert_true(config->namespaces[i].client_publish);
+        assert_true(config->namespaces[i].history_size > 0);
+    }
+    config_free(config);
+}
+
 static void dev_uses_redis_where_redis_is_named(void **state) {
     (void)state;
     static const char *const environment[] = {"FANTAIL_REDIS_URL=redis://127.0.0.1", NULL};
@@ -501,6 +514,7 @@ static void dev_leaves_what_the_file_says(void **state) {
     assert_string_equal(config->origins[0], "https://a.example");
     assert_string_equal(config->static_dir, "/own");
     assert_false(config->namespaces[0].client_publish);
+    assert_int_equal(config->namespace_count, 1);
     config_free(config);
 }
 
@@ -694,6 +708,7 @@ int main(void) {
         CONFIG_TEST(static_dir_has_to_be_there_where_files_are_checked),
         CONFIG_TEST(service_of_kubernetes_in_the_way_is_explained),
         CONFIG_TEST(dev_opens_what_a_first_try_needs),
+        CONFIG_TEST(dev_keeps_what_is_said_on_the_demo_pages),
         CONFIG_TEST(dev_uses_redis_where_redis_is_named),
         CONFIG_TEST(dev_leaves_what_the_file_says),
         CONFIG_TEST(namespaces_limits_origins_and_log_level_reload),
