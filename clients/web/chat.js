@@ -3,7 +3,7 @@
 //
 // /chat.html?room=music&name=Kea opens a room under a name.
 
-import { byId, createClient, element, momentOf, plainText, timeElement } from '/common.js';
+import { byId, createClient, createPast, element, fillShellLines, momentOf, plainText, timeElement } from '/common.js';
 
 const TEXT_MAX = 2000;
 const KEPT_MAX = 500; // Messages per room in this page.
@@ -17,7 +17,8 @@ const text = byId('text');
 const nameField = byId('name');
 
 const query = new URLSearchParams(location.search);
-const rooms = new Map(); // By name: { name, entries, unread, ready }
+const rooms = new Map(); // By name: { name, entries, unread, ready, past }
+const outgoing = new Set(); // Entries whose message has not arrived yet.
 let current;
 let unseen = 0; // While the page is out of sight.
 
@@ -39,9 +40,13 @@ const kept = {
     },
 };
 
+// A room's name as a channel may have it: what is not allowed there becomes a dash.
+const roomName = (text = '') => [...text.trim().replace(/[\s{}\p{Cc}]+/gu, '-')].slice(0, 60).join('');
+
 const pick = (values) => values[Math.floor(Math.random() * values.length)];
 
-nameField.value = query.get('name')?.slice(0, 40) || kept.get('fantail.name') || `${pick(MOODS)} ${pick(BIRDS)}`;
+// What a visitor typed before this script ran stays.
+nameField.value ||= query.get('name')?.slice(0, 40) || kept.get('fantail.name') || `${pick(MOODS)} ${pick(BIRDS)}`;
 nameField.addEventListener('change', () => {
     nameField.value = nameField.value.trim() || `${pick(MOODS)} ${pick(BIRDS)}`;
     kept.set('fantail.name', nameField.value);
@@ -54,8 +59,11 @@ const client = createClient((state, { node }) => {
     if (state === 'connected') {
         if (wasConnected) note(current, `Connected again, to ${node}.`);
         wasConnected = true;
+        for (const entry of outgoing) if (entry.isHeld) send(entry);
     }
+    outgoing.forEach(showFate);
 });
+addEventListener('online', () => client.state === 'connected' && outgoing.forEach((entry) => entry.isHeld && send(entry)));
 
 // A line between the messages of a room.
 function note(room, words, warn = false) {
@@ -81,13 +89,13 @@ function scrollToEnd() {
     byId('latest').hidden = true;
 }
 
+// What people take for one letter may be several characters.
+const letters = globalThis.Intl.Segmenter && new Intl.Segmenter();
+const firstLetter = (word) => (letters ? letters.segment(word)[Symbol.iterator]().next().value.segment : [...word][0]);
+
 function initials(name) {
     const words = name.split(/[\s-]+/).filter(Boolean);
-    return words
-        .slice(0, 2)
-        .map((word) => [...word][0])
-        .join('')
-        .toUpperCase();
+    return words.slice(0, 2).map(firstLetter).join('').toUpperCase();
 }
 
 function hue(name) {
@@ -100,10 +108,10 @@ function draw(entry, before) {
     if (entry.kind === 'note') return element('li', { class: `note${entry.warn ? ' warn' : ''}` }, entry.words);
     const avatar = element('span', { class: 'avatar', 'aria-hidden': 'true' }, initials(entry.name) || '?');
     avatar.style.setProperty('--hue', hue(entry.name));
-    const by = element('p', { class: 'by' }, element('b', {}, entry.name));
+    const by = element('p', { class: 'by' }, element('b', { dir: 'auto' }, entry.name));
     if (entry.mine) by.append(element('span', { class: 'you' }, 'you'));
-    by.append(timeElement(entry.at));
-    const item = element('li', { class: 'message' }, avatar, by, element('p', { class: 'body' }, entry.text));
+    if (entry.at) by.append(timeElement(entry.at));
+    const item = element('li', { class: 'message' }, avatar, by, element('p', { class: 'body', dir: 'auto' }, entry.text));
     const together = before?.kind === 'message' && before.name === entry.name && entry.at - before.at < 300_000;
     if (together) item.classList.add('more');
     entry.item = item;
@@ -113,31 +121,41 @@ function draw(entry, before) {
 
 // Whether one's own message is on its way, there, or lost.
 function showFate(entry) {
-    entry.item.classList.toggle('waiting', entry.fate === 'waiting');
-    entry.item.querySelector('.failed')?.remove();
+    if (!entry.item) return;
+    const isWaiting = entry.fate === 'waiting';
+    entry.item.classList.toggle('waiting', isWaiting);
+    entry.item.querySelector('.fate')?.remove();
+    if (isWaiting && (entry.isHeld || client.state !== 'connected')) {
+        entry.item.append(element('p', { class: 'fate' }, 'Waits for the connection.'));
+    }
     if (entry.fate !== 'failed') return;
     const again = element('button', { class: 'button quiet small', type: 'button' }, 'Send again');
     again.addEventListener('click', () => send(entry));
-    entry.item.append(element('p', { class: 'failed' }, `Not sent. ${entry.why} `, again));
+    entry.item.append(element('p', { class: 'fate failed' }, `Not sent: ${entry.why} `, again));
 }
 
 function setFate(entry, fate, why) {
-    Object.assign(entry, { fate, why });
-    if (entry.item) showFate(entry);
+    Object.assign(entry, { fate, why, isHeld: false });
+    if (fate === 'waiting') outgoing.add(entry);
+    else outgoing.delete(entry);
+    showFate(entry);
 }
 
-function received(room, data) {
+function received(room, data, { id }) {
     const fields = data !== null && typeof data === 'object' && !(data instanceof Uint8Array) ? data : {};
     // Our own messages are shown as soon as they are written; this is their echo.
     const own = fields.nonce && room.entries.find((entry) => entry.nonce === fields.nonce);
     if (own) return setFate(own, 'sent');
+    const isPast = room.past.has(id);
     add(room, {
         kind: 'message',
         name: typeof fields.name === 'string' && fields.name.trim() ? fields.name.slice(0, 60) : 'anonymous',
         text: typeof fields.text === 'string' ? fields.text.slice(0, 4 * TEXT_MAX) : plainText(data),
-        at: momentOf(fields.at),
+        // When a replayed message without its time was written, nobody knows.
+        at: isPast && fields.at === undefined ? undefined : momentOf(fields.at),
         nonce: typeof fields.nonce === 'string' ? fields.nonce : undefined,
     });
+    if (isPast) return;
     if (document.hidden) unseen++;
     if (room !== current) room.unread++;
     drawRooms();
@@ -149,8 +167,16 @@ function send(entry) {
     const { name, text, at, nonce } = entry;
     client.publish(`chat:${entry.room.name}`, { name, text, at, nonce }, { key: nonce }).then(
         () => setFate(entry, 'sent'),
-        (error) => setFate(entry, 'failed', error.message),
+        (error) => failed(entry, error),
     );
+}
+
+// What failed for want of a connection goes out with the next one: the nonce makes it the same message.
+function failed(entry, { code, message }) {
+    const isAway = client.state === 'connecting' || !navigator.onLine;
+    if (!isAway || !['connection_lost', 'timeout', 'broker_unavailable'].includes(code)) return setFate(entry, 'failed', message);
+    entry.isHeld = true;
+    showFate(entry);
 }
 
 // Whether the messages shown are all there are, for those who cannot see the status.
@@ -160,43 +186,56 @@ function drawReadiness() {
 
 function openRoom(name) {
     if (rooms.has(name)) return;
-    const room = { name, entries: [], unread: 0, ready: false };
+    const room = { name, entries: [], unread: 0, ready: false, past: createPast(client) };
     rooms.set(name, room);
     client.subscribe(`chat:${name}`, {
         last: 50,
-        onMessage: (data) => received(room, data),
-        onSubscribed: () => {
+        onMessage: (data, message) => received(room, data, message),
+        onSubscribed: (reply) => {
+            room.past.begin(reply);
             room.ready = true;
             drawReadiness();
+            drawEmpty();
         },
         onGap: () => note(room, 'Messages may be missing here.', true),
         onError: ({ message }) => note(room, message, true),
     });
 }
 
-function enterRoom(name) {
+// An empty room says so as soon as that is known.
+function drawEmpty() {
+    if (!current.ready || current.entries.length > 0 || list.querySelector('.empty')) return;
+    list.append(byId('empty').content.cloneNode(true));
+    list.querySelector('.empty code').dataset.channel = `chat:${current.name}`;
+    fillShellLines(list);
+}
+
+// `remember` puts the room into the browser's history, in place of the page's address or after it.
+function enterRoom(name, remember = 'pushState') {
     openRoom(name);
+    if (current?.name === name) remember = 'replaceState';
     current = rooms.get(name);
     current.unread = 0;
     byId('room-title').textContent = `Room ${name}`;
-    text.placeholder = `Message #${name}`;
+    text.placeholder = [...name].length > 20 ? 'Message this room' : `Message #${name}`;
     list.replaceChildren(...current.entries.map((entry, index) => draw(entry, current.entries[index - 1])));
-    if (current.entries.length === 0) {
-        list.append(byId('empty').content.cloneNode(true));
-        list.querySelector('code').textContent = `redis-cli PUBLISH chat:${name} '{"text":"hi"}'`;
-    }
+    drawEmpty();
     scrollToEnd();
     drawReadiness();
     drawRooms();
     drawTitle();
     const url = new URL(location.href);
     url.searchParams.set('room', name);
-    history.replaceState(null, '', url);
+    history[remember](null, '', url);
 }
+
+const roomOfAddress = () => roomName(new URLSearchParams(location.search).get('room') ?? '') || FIRST_ROOMS[0];
+
+addEventListener('popstate', () => enterRoom(roomOfAddress(), 'replaceState'));
 
 function drawRooms() {
     const items = [...rooms.values()].map((room) => {
-        const button = element('button', { type: 'button' }, element('span', { class: 'label' }, room.name));
+        const button = element('button', { type: 'button' }, element('span', { class: 'label', dir: 'auto' }, room.name));
         if (room === current) button.setAttribute('aria-current', 'true');
         if (room.unread > 0) {
             button.append(element('span', { class: 'badge' }, String(room.unread), element('span', { class: 'sr-only' }, ' unread')));
@@ -226,8 +265,7 @@ document.addEventListener('visibilitychange', () => {
 
 byId('add-room').addEventListener('submit', (event) => {
     event.preventDefault();
-    // What a channel name may not hold becomes a dash.
-    const name = byId('room').value.trim().toLowerCase().replace(/[\s{}\p{Cc}]+/gu, '-');
+    const name = roomName(byId('room').value.toLowerCase());
     if (name === '') return;
     byId('room').value = '';
     enterRoom(name);
@@ -269,6 +307,7 @@ log.addEventListener('scroll', () => {
 byId('latest').addEventListener('click', scrollToEnd);
 
 for (const name of FIRST_ROOMS) openRoom(name);
-const wanted = query.get('room')?.trim().replace(/[\s{}\p{Cc}]+/gu, '-').slice(0, 60);
-enterRoom(wanted || FIRST_ROOMS[0]);
+enterRoom(roomOfAddress(), 'replaceState');
+fitText();
 client.connect();
+for (const button of document.querySelectorAll('button:disabled')) button.disabled = false;

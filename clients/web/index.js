@@ -1,6 +1,6 @@
 // The front page: listens to one channel and shows what comes, in words and as sparks in the drawing.
 
-import { byId, createClient, element, enableCopyButtons, plainText, timeElement } from '/common.js';
+import { byId, createClient, element, enableCopyButtons, fillShellLines, plainText, timeElement } from '/common.js';
 
 const LINES_MAX = 4;
 const heard = byId('heard');
@@ -24,14 +24,14 @@ function sparks() {
     }
 }
 
-function show(...content) {
+function show(content) {
     heard.querySelector('.none')?.remove();
-    heard.append(element('li', {}, timeElement(Date.now()), ' ', ...content));
+    heard.append(element('li', {}, timeElement(Date.now()), ' ', element('bdi', {}, content)));
     while (heard.children.length > LINES_MAX) heard.firstElementChild.remove();
 }
 
 client.subscribe('demo:hello', {
-    onSubscribed: () => heard.setAttribute('aria-busy', 'false'),
+    onSubscribed: () => byId('hearing').setAttribute('aria-busy', 'false'),
     onMessage: (data) => {
         show(plainText(data));
         sparks();
@@ -40,6 +40,7 @@ client.subscribe('demo:hello', {
 client.connect();
 
 byId('hello').addEventListener('click', () => {
-    client.publish('demo:hello', 'Hello from a page').catch(({ message }) => show(`Not sent. ${message}`));
+    client.publish('demo:hello', 'Hello from a page').catch(({ message }) => show(`Not sent: ${message}`));
 });
+fillShellLines(document);
 enableCopyButtons();

@@ -3,7 +3,7 @@
 // A match event is { minute, kind, text, score: [home, away] }, of which `text` is enough; a plain string is one too.
 // A price is a number, or { price, at }.
 
-import { byId, createClient, element, enableCopyButtons, plainText } from '/common.js';
+import { byId, createClient, createPast, element, enableCopyButtons, fillShellLines, plainText } from '/common.js';
 import { createSimulation } from '/simulate.js';
 
 const EVENTS_MAX = 100;
@@ -18,7 +18,7 @@ const client = createClient();
 // The match.
 
 const relay = byId('relay');
-const score = [0, 0];
+const score = []; // Nobody knows it before an event has told.
 
 function showScore(fresh) {
     const [home, , away] = byId('goals').children;
@@ -41,7 +41,7 @@ function addEvent(className, minute, mark, words) {
             { class: className },
             element('span', { class: 'minute' }, minute),
             element('span', { class: 'mark', 'aria-hidden': 'true' }, mark),
-            element('p', {}, words),
+            element('p', { dir: 'auto' }, words),
         ),
     );
     while (relay.children.length > EVENTS_MAX) relay.lastElementChild.remove();
@@ -56,13 +56,14 @@ function onEvent(data) {
     if (Array.isArray(event.score)) showScore(event.score);
     const clock = byId('minute');
     if (minute) clock.textContent = minute;
+    clock.hidden = clock.textContent === '' && event.final !== true;
     clock.classList.toggle('on', minute !== '' && event.final !== true);
     if (event.final === true) clock.textContent = 'full time';
 }
 
 client.subscribe('live:match', {
     last: 30,
-    onSubscribed: () => relay.setAttribute('aria-busy', 'false'),
+    onSubscribed: () => byId('relaying').setAttribute('aria-busy', 'false'),
     onMessage: onEvent,
     onGap: () => addEvent('gap', '', '…', 'Some events may be missing here.'),
     onError: ({ message }) => addEvent('gap', '', '!', message),
@@ -77,14 +78,16 @@ let arrivals = [];
 
 const money = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
-function onPrice(data) {
+const past = createPast(client);
+
+function onPrice(data, { id }) {
     const price = typeof data === 'number' ? data : data?.price;
     if (!Number.isFinite(price) || Math.abs(price) > 1e9) return;
     const at = Date.now();
     first ??= price;
     points.push({ at, price });
     if (points.length > POINTS_MAX) points.shift();
-    arrivals.push(at);
+    if (!past.has(id)) arrivals.push(at);
     // However many come, the page draws once per frame.
     if (drawing) return;
     drawing = true;
@@ -153,7 +156,10 @@ setInterval(() => {
 
 client.subscribe('live:price', {
     last: POINTS_MAX,
-    onSubscribed: () => byId('chart').setAttribute('aria-busy', 'false'),
+    onSubscribed: (reply) => {
+        past.begin(reply);
+        byId('chart').setAttribute('aria-busy', 'false');
+    },
     onMessage: onPrice,
 });
 client.connect();
@@ -171,4 +177,6 @@ const simulation = createSimulation({
 });
 button.addEventListener('click', () => simulation.toggle());
 if (new URLSearchParams(location.search).has('simulate')) simulation.toggle();
+byId('line-feed').textContent = `deploy/demo-feed -u ${location.origin}`;
+fillShellLines(document);
 enableCopyButtons();

@@ -32,7 +32,7 @@ export function createSimulation({ publish, onChange }) {
     function send(channel, data) {
         publish(channel, data).catch((error) => {
             // A pause in the connection passes; a server that refuses will go on refusing.
-            if (!['connection_lost', 'timeout', 'broker_unavailable'].includes(error.code) && timers.length > 0) stop(error.message);
+            if (!['connection_lost', 'timeout', 'broker_unavailable'].includes(error.code) && timers.length > 0) stop(`Stopped: ${error.message}`);
         });
     }
 

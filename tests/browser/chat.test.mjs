@@ -54,8 +54,8 @@ test('two pages chat with each other, and see who wrote when', async () => {
 
 test('redis-cli PUBLISH shows up, whatever it says, as text', async () => {
     const chat = await join({ room: 'shell' });
+    await chat.page.locator('.empty', { hasText: 'No messages to show' }).waitFor();
     await screenshot(chat.page, 'chat-empty');
-    assert.match(await chat.page.locator('.empty code').textContent(), /^redis-cli PUBLISH chat:shell /);
     const markup = '<img src=x onerror="document.title=1"><b>bold</b>';
     await redis.publish('chat:shell', '{"text":"hi"}');
     await redis.publish('chat:shell', 'just words');
@@ -101,7 +101,8 @@ test('rooms are apart; what is unread elsewhere is counted, also in the title', 
 });
 
 test('a gateway that is killed and started again: the page says so, and goes on', async (t) => {
-    const other = await Gateway.start(t, { dev: true, redis, node: 'n9' });
+    const config = `static_dir = "${path.join(root, 'clients/web')}"; namespaces = ( { name = "chat"; client_publish = true; } );`;
+    const other = await Gateway.start(t, { config, redis, node: 'n9' });
     const chat = await join({ room: 'outage', name: 'Patient' }, PHONE, other);
     await chat.say('before');
     await chat.sees('before');
@@ -118,6 +119,110 @@ test('a gateway that is killed and started again: the page says so, and goes on'
     await chat.sees('after');
     await chat.sees('written while away');
     await screenshot(chat.page, 'chat-back');
+});
+
+test('with history nothing of an outage is missing, and what was written meanwhile goes out by itself', async (t) => {
+    const other = await Gateway.start(t, { dev: true, redis, node: 'n9' });
+    const chat = await join({ room: 'whole', name: 'Patient' }, PHONE, other);
+    await chat.say('before');
+    await chat.sees('before');
+    await other.kill();
+    await chat.reconnecting();
+    await chat.say('written while away');
+    await chat.message('written while away').locator('.fate', { hasText: 'Waits for the connection' }).waitFor();
+    await redis.cli('FCALL', 'fantail_publish', '1', 'chat:whole', '{"text":"missed"}');
+    await other.run();
+    await chat.connected('n9');
+    await chat.sees('missed');
+    await chat.sees('written while away');
+    assert.equal(await chat.page.locator('.note.warn, .fate').count(), 0);
+});
+
+test('who goes offline reads that, and what was written meanwhile goes out once on return', async () => {
+    const page = await browser.page();
+    await page.clock.install();
+    const chat = await (await Chat.open(page, gateway, { room: 'tunnel', name: 'Patient' })).connected();
+    const witness = await join({ room: 'tunnel', name: 'Witness' });
+    await page.context().setOffline(true);
+    await page.locator('#status[data-state=connecting]', { hasText: 'Offline' }).waitFor();
+    await chat.say('from the tunnel');
+    // Longer than the client waits for an answer.
+    await page.clock.fastForward(11_000);
+    await chat.message('from the tunnel').locator('.fate', { hasText: 'Waits for the connection' }).waitFor();
+    await page.context().setOffline(false);
+    await chat.connected();
+    await chat.sees('from the tunnel');
+    await witness.sees('from the tunnel');
+    assert.deepEqual(await witness.texts(), ['from the tunnel']);
+});
+
+test('a reload shows what was said before, and none of it as unread', async () => {
+    const chat = await join({ room: 'kept', name: 'Keeper' });
+    await chat.say('said before');
+    await chat.sees('said before');
+    for (const room of ['lobby', 'music', 'kept']) await redis.cli('FCALL', 'fantail_publish', '1', `chat:${room}`, '{"text":"old"}');
+    for (const transport of [undefined, 'sse', 'longpoll']) {
+        const later = await join({ room: 'kept', transport });
+        await later.sees('said before');
+        await later.sees('old');
+        assert.equal(await later.page.locator('.empty').count(), 0);
+        assert.equal(await later.message('old').locator('time').count(), 0, 'nobody knows when');
+        assert.equal(await later.message('said before').locator('time').count(), 1);
+        await later.page.locator('#rooms button', { hasText: 'lobby' }).click();
+        await later.sees('old');
+        assert.equal(await later.page.locator('.badge').count(), 0);
+        await later.page.close();
+    }
+    // The first page was there to hear them come.
+    await chat.page.locator('#rooms button', { hasText: 'music' }).locator('.badge', { hasText: '1' }).waitFor();
+});
+
+test('rooms are pages to go back to', async () => {
+    const chat = await join({ room: 'first' });
+    await chat.page.locator('#rooms button', { hasText: 'music' }).click();
+    await chat.page.locator('#rooms button', { hasText: 'music' }).click();
+    await chat.page.locator('#rooms button', { hasText: 'lobby' }).click();
+    await chat.page.goBack();
+    await chat.page.waitForURL(/room=music/);
+    await chat.page.locator('#rooms [aria-current]', { hasText: 'music' }).waitFor();
+    await chat.page.goBack();
+    await chat.page.waitForURL(/room=first/);
+    await chat.page.locator('#rooms [aria-current]', { hasText: 'first' }).waitFor();
+    await chat.page.goForward();
+    await chat.page.locator('#rooms [aria-current]', { hasText: 'music' }).waitFor();
+});
+
+test('names of rooms may be long, and odd, also in the line for a shell', async () => {
+    const name = `${'k'.repeat(55)};'$x`;
+    for (const viewport of [DESKTOP, PHONE, { ...PHONE, viewport: { width: 320, height: 640 } }]) {
+        const chat = await join({ room: name }, viewport);
+        const line = chat.page.locator('.empty code');
+        await line.filter({ hasText: 'curl' }).waitFor();
+        assert.match(await line.textContent(), /^curl -d '\{"text":"hi"\}' '[^']*channel=chat:k+%3B%27%24x'$/);
+        assert.ok(await fitsItsWidth(chat.page));
+        const [box, talk] = await Promise.all([chat.page.locator('.empty .shell').boundingBox(), chat.page.locator('.talk').boundingBox()]);
+        assert.ok(box.x >= talk.x && box.x + box.width <= talk.x + talk.width, 'the line stays inside the room');
+        assert.ok(await chat.page.evaluate(() => {
+            const text = document.getElementById('text');
+            return text.scrollWidth <= text.clientWidth && text.placeholder.length < 30;
+        }));
+        await chat.page.close();
+    }
+});
+
+test('words from right to left are read so, and a letter is what people take for one', async () => {
+    const chat = await join({ room: 'scripts' });
+    await redis.publish('chat:scripts', JSON.stringify({ name: 'مريم', text: 'مرحبا abc 123 (ok)' }));
+    await redis.publish('chat:scripts', JSON.stringify({ name: '👩‍🚀 Amy', text: 'hello' }));
+    await chat.sees('hello');
+    const direction = (locator) => locator.evaluate((node) => getComputedStyle(node).direction);
+    assert.equal(await direction(chat.message('مرحبا').locator('.body')), 'rtl');
+    assert.equal(await direction(chat.message('مرحبا').locator('.by b')), 'rtl');
+    assert.equal(await direction(chat.message('hello').locator('.body')), 'ltr');
+    assert.equal(await chat.message('hello').locator('.avatar').textContent(), '👩‍🚀A');
+    await chat.page.fill('#text', 'مرحبا');
+    assert.equal(await direction(chat.page.locator('#text')), 'rtl');
+    await screenshot(chat.page, 'chat-scripts');
 });
 
 test('a node that drains sends its page to another one, and nothing is felt', async (t) => {

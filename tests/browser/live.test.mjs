@@ -69,7 +69,7 @@ test('words, and nonsense, do no harm', async () => {
     await page.locator('#relay li', { hasText: 'Rain has set in.' }).waitFor();
     await redis.publish('live:price', '3');
     await page.locator('#price', { hasText: '3.00' }).waitFor();
-    assert.equal(await page.locator('#goals').textContent(), '0:0');
+    assert.equal(await page.locator('#goals').textContent(), '–:–', 'nobody knows the score yet');
     assert.equal(await page.locator('#relay i').count(), 0);
     assert.deepEqual(page.complaints, []);
 });
@@ -77,7 +77,7 @@ test('words, and nonsense, do no harm', async () => {
 test('?simulate plays a match for everybody', async () => {
     const player = await open('/live.html?simulate=1', DESKTOP);
     const watcher = await open('/live.html', DESKTOP);
-    await watcher.locator('#relay li').filter({ hasNotText: 'warming up' }).first().waitFor();
+    await watcher.locator('#relay li').filter({ hasNotText: 'No events' }).first().waitFor();
     await watcher.waitForFunction(() => /^\d/.test(document.getElementById('price').textContent));
     await player.click('#simulate');
     await player.locator('#simulate[aria-pressed=false]', { hasText: 'Play a match' }).waitFor();
@@ -85,13 +85,35 @@ test('?simulate plays a match for everybody', async () => {
     await watcher.close();
 });
 
-test('deploy/demo-feed plays a match from a shell', async (t) => {
-    const page = await open('/live.html', DESKTOP);
-    const feed = new Process('demo-feed', path.join(root, 'deploy/demo-feed'), ['-u', redis.url, '-m', '3', '-s', '0.1']);
-    t.after(() => feed.killAll());
-    await page.locator('#minute', { hasText: 'full time' }).waitFor();
-    await page.locator('#relay li', { hasText: 'Full time:' }).waitFor();
-    assert.equal((await feed.exited).code, 0);
+for (const by of ['the gateway', 'its Redis']) {
+    test(`deploy/demo-feed plays a match from a shell by ${by}, and who comes later sees how it went`, async (t) => {
+        const page = await open('/live.html', DESKTOP);
+        const url = by === 'its Redis' ? redis.url : gateway.url;
+        const feed = new Process('demo-feed', path.join(root, 'deploy/demo-feed'), ['-u', url, '-m', '3', '-s', '0.1']);
+        t.after(() => feed.killAll());
+        await page.locator('#relay li', { hasText: 'Kick-off.' }).first().waitFor();
+        await page.locator('#minute', { hasText: 'full time' }).waitFor();
+        assert.equal((await feed.exited).code, 0);
+        const price = await page.locator('#price').textContent();
+        await page.reload();
+        await page.locator('#minute', { hasText: 'full time' }).waitFor();
+        await page.locator('#relay li', { hasText: 'Full time:' }).first().waitFor();
+        await page.locator('#price', { hasText: price }).waitFor();
+        assert.match(await page.locator('#goals').textContent(), /^\d+:\d+$/);
+        // What is replayed has not come this second.
+        await page.locator('#rate', { hasText: /\d/ }).waitFor();
+        assert.equal(await page.locator('#rate').textContent(), '0.0');
+    });
+}
+
+test('deploy/demo-feed says why nobody takes what it plays', async () => {
+    const played = (...args) => new Process('demo-feed', path.join(root, 'deploy/demo-feed'), args);
+    const nobody = played('-u', 'http://127.0.0.1:1');
+    assert.equal((await nobody.exited).code, 1);
+    assert.match(nobody.output, /Failed to connect|Couldn't connect/);
+    const nowhere = played('-u', `${gateway.url}/nothing`);
+    assert.equal((await nowhere.exited).code, 1);
+    assert.match(nowhere.output, /does not take it: .*not_found|does not take it: .*method_not_allowed/);
 });
 
 test('the front page hears redis-cli, and leads on', async () => {
