@@ -15,8 +15,8 @@ void log_set_level(enum log_level level);
 bool log_is_on(enum log_level level);
 
 /* `format` begins with words that say what happened, followed by name=value pairs; a value with spaces is
- * written as name="...". In JSON the line becomes {"ts","level","node","area","event"} and a member per pair.
- */
+ * written as name="...". In JSON the line becomes {"ts","level","node","area","event"} and a member per pair of the
+ * format, a number where the format has %d, %u and their like. Pairs have other names than these five. */
 void log_write(enum log_level level, const char *area, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -588,10 +588,10 @@ static bool on_turn_end(void *context) {
 
 static void greet(const struct master *master) {
     const struct config *config = master->config;
-    log_info("master", "started version=%s node=%s workers=%u broker=%s listen=%s:%u admin=%s:%u",
-             FANTAIL_VERSION, config->node, master->worker_count,
-             config->broker == BROKER_REDIS ? "redis" : "memory", config->listen.address,
-             (unsigned)config->listen.port, config->admin.address, (unsigned)config->admin.port);
+    log_info("master", "started version=%s workers=%u broker=%s listen=%s:%u admin=%s:%u", FANTAIL_VERSION,
+             master->worker_count, config->broker == BROKER_REDIS ? "redis" : "memory",
+             config->listen.address, (unsigned)config->listen.port, config->admin.address,
+             (unsigned)config->admin.port);
     if (master->options.dev)
         log_warn("master", "--dev is open to everybody: any origin may connect, any client may publish");
 }

@@ -33,27 +33,27 @@ static void finish_asking(struct asking *asking) {
 }
 
 /* A stranger's text may be long, and must not end the quotes that it stands in. */
-static void append_quoted(const char *name, struct bytes value, struct buf *out) {
+static struct bytes make_quotable(struct buf *value) {
     enum { SHOWN_MAX = 200 };
-    buf_printf(out, " %s=\"", name);
-    for (size_t i = 0; i < value.len && i < SHOWN_MAX; i++)
-        buf_append_char(out, value.data[i] == '"' ? '?' : value.data[i]);
-    buf_append_char(out, '"');
+    for (size_t i = 0; i < value->len; i++)
+        if (value->data[i] == '"')
+            value->data[i] = '?';
+    return bytes_make(value->data, value->len < SHOWN_MAX ? value->len : SHOWN_MAX);
 }
 
-static void tell_refusal(const struct asking *asking, struct public_site *site) {
-    struct buf values;
-    buf_init(&values, 0);
-    append_quoted("origin", buf_bytes(&asking->origin), &values);
-    append_quoted("host", buf_bytes(&asking->host), &values);
+static void tell_refusal(struct asking *asking, struct public_site *site) {
+    struct bytes origin = make_quotable(&asking->origin), host = make_quotable(&asking->host);
+    struct buf both;
+    buf_init(&both, 0);
+    buf_printf(&both, "%.*s %.*s", BYTES_FMT(origin), BYTES_FMT(host));
     const char *what = asking->is_own_host
                            ? "page refused: its origin is neither this host nor in origins. A proxy in front "
                              "has to pass the header "
                              "Host on, port included (nginx: proxy_set_header Host $http_host)"
                            : "request refused: this host is not in hosts";
-    if (told_is_new(&site->refusals_told, buf_bytes(&values), hub_now_ms(site->hub)))
-        log_warn("pages", "%s%.*s", what, BYTES_FMT(buf_bytes(&values)));
-    buf_finish(&values);
+    if (told_is_new(&site->refusals_told, buf_bytes(&both), hub_now_ms(site->hub)))
+        log_warn("pages", "%s origin=\"%.*s\" host=\"%.*s\"", what, BYTES_FMT(origin), BYTES_FMT(host));
+    buf_finish(&both);
 }
 
 static enum error admit(const struct request *request, struct public_site *site, bool is_for_strangers) {

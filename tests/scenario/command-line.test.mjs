@@ -132,7 +132,8 @@ test('the JSON log: an object per line, whatever clients send', async (t) => {
         assert.ok(!Number.isNaN(Date.parse(event.ts)));
     }
     const started = events.find(({ event }) => event === 'started');
-    assert.equal(started.workers, '2');
+    assert.equal(started.workers, 2);
+    assert.equal(gateway.output.match(/"event":"started".*/)[0].match(/"node"/), null, 'once, and that is before');
     assert.ok(events.some(({ area, error }) => area === 'redis' && error));
     assert.ok(!gateway.output.includes('secret text'), 'payloads are nobody else’s business');
 });

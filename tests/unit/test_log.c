@@ -51,6 +51,13 @@ static const char *member(json_t *line, const char *name) {
     return text;
 }
 
+static json_int_t number(json_t *line, const char *name) {
+    const json_t *value = json_object_get(line, name);
+    if (!json_is_integer(value))
+        fail_msg("%s is no number", name);
+    return json_integer_value(value);
+}
+
 static bool is_timestamp(const char *text) {
     static const char shape[] = "0000-00-00T00:00:00.000Z";
     for (size_t i = 0; i < sizeof shape - 1; i++) {
@@ -84,7 +91,73 @@ static void json_line_has_a_member_per_pair(void **state) {
     assert_string_equal(member(line, "event"), "redis lost");
     assert_string_equal(member(line, "addr"), "127.0.0.1:6379");
     assert_string_equal(member(line, "error"), "timed out");
-    assert_string_equal(member(line, "retry_ms"), "250");
+    assert_int_equal(number(line, "retry_ms"), 250);
+    json_decref(line);
+}
+
+static void json_numbers_are_what_the_format_calls_so(void **state) {
+    (void)state;
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_JSON, "n1");
+    capture();
+    log_info("a", "numbers a=%d b=%zu c=%llu d=%ld e=%u", -7, (size_t)0, 9223372036854775807ull, 12L, 3u);
+    json_t *line = release_json();
+    assert_int_equal(number(line, "a"), -7);
+    assert_int_equal(number(line, "b"), 0);
+    assert_true(json_is_number(json_object_get(line, "c")));
+    assert_int_equal(number(line, "d"), 12);
+    assert_int_equal(number(line, "e"), 3);
+    json_decref(line);
+    capture();
+    log_info("a", "texts a=%s b=%s:%u c=\"%s\" d=%u%%", "42", "h", 1u, "7", 5u);
+    line = release_json();
+    assert_string_equal(member(line, "a"), "42");
+    assert_string_equal(member(line, "b"), "h:1");
+    assert_string_equal(member(line, "c"), "7");
+    assert_string_equal(member(line, "d"), "5%");
+    json_decref(line);
+}
+
+static void json_members_have_a_name_each(void **state) {
+    (void)state;
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_JSON, "n1");
+    capture();
+    log_info("a", "started node=%s level=%u a=%u a=%u", "n2", 1u, 2u, 3u);
+    json_t *line = release_json(); /* Which takes no name twice. */
+    assert_string_equal(member(line, "node"), "n1");
+    assert_string_equal(member(line, "_node"), "n2");
+    assert_int_equal(number(line, "_level"), 1);
+    assert_int_equal(number(line, "a"), 2);
+    assert_int_equal(number(line, "_a"), 3);
+    json_decref(line);
+}
+
+/* Where a text is not quoted, or has quotes, the line's own members stay what they are. */
+static void text_of_a_peer_makes_no_member(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "x level=error admin=1", "x bytes=abc", "x\" bytes=0 error=\"y", "\"", "\" bytes=",
+        "\",\"bytes\":1,\"",     "bytes=1",
+    };
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_JSON, "n1");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        capture();
+        log_info("a", "seen what=%s error=\"%s\" bytes=%u", texts[i], texts[i], 5u);
+        json_t *line = release_json();
+        assert_int_equal(json_object_size(line), 8);
+        assert_string_equal(member(line, "level"), "info");
+        assert_string_equal(member(line, "event"), "seen");
+        json_decref(line);
+        capture();
+        log_info("a", "%s bytes=%u", texts[i], 5u);
+        line = release_json();
+        assert_int_equal(json_object_size(line), 6);
+        json_decref(line);
+    }
+    capture();
+    log_info("a", "seen error=\"%s\" bytes=%u", "say \"x\" twice", 5u);
+    json_t *line = release_json();
+    assert_string_equal(member(line, "error"), "say \"x\" twice");
+    assert_int_equal(number(line, "bytes"), 5);
     json_decref(line);
 }
 
@@ -181,6 +254,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_line_has_time_level_node_area_and_event),
         cmocka_unit_test(json_line_has_a_member_per_pair),
+        cmocka_unit_test(json_numbers_are_what_the_format_calls_so),
+        cmocka_unit_test(json_members_have_a_name_each),
+        cmocka_unit_test(text_of_a_peer_makes_no_member),
         cmocka_unit_test(json_line_without_pairs_is_its_event),
         cmocka_unit_test(quoted_value_may_look_like_a_pair),
         cmocka_unit_test(unquoted_value_ends_at_the_next_pair),
