@@ -43,6 +43,9 @@ struct broker_events {
     /* From here on, everything of the channel arrives. */
     void (*on_subscribed)(void *context, struct bytes channel);
 
+    /* The broker does not let us hear the channel. It may later: to subscribe again is to ask again. */
+    void (*on_refused)(void *context, struct bytes channel);
+
     /* The link is there; every channel has to be subscribed again. */
     void (*on_link_up)(void *context);
 
@@ -88,7 +91,7 @@ struct broker_ops {
                  const struct position *seen, sync_done *on_done, void *arg);
     /* Whether messages flow, as far as is known. */
     bool (*is_up)(const struct broker *broker);
-    /* Sends what subscribe and unsubscribe collected; called once at the end of a turn of the loop. */
+    /* Sends what the others collected; called once at the end of a turn of the loop. */
     void (*flush)(struct broker *broker);
     /* While held, a broker brings no messages: the hub has more to send than a turn allows, and what waits had
      * better do so at Redis, which bounds it. */

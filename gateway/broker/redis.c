@@ -18,8 +18,9 @@ enum {
      * once. */
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 1000,
-    /* Publishes without an answer: more, and Redis does not keep up with us. */
+    /* Publishes without an answer, and their bytes: more, and Redis does not keep up with us. */
     IN_FLIGHT_MAX = 10000,
+    IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024,
 };
 
 enum redis_state {
@@ -47,6 +48,7 @@ struct redis_broker {
     char *probe_channel; /* Without the prefix. */
     uint64_t probe_sent;
     uint64_t probe_ms; /* When the last one came back, or the attempt began. */
+    char refusal[192]; /* What Redis says of probes since. */
     char why[256];     /* Why the link is to be given up; given up outside of its own callbacks. */
     char told[256];    /* What was logged last: the next attempts that fail for the same reason are not. */
     bool is_giving_up;
@@ -121,6 +123,13 @@ static void on_lost(void *context, const char *why) {
 
 /* --- Being up ------------------------------------------------------------------------------- */
 
+/* A Redis that is busy with a script says so, and is well a moment later: what counts is whether probes come back. */
+static void on_probe_sent(void *arg, const redisReply *reply) {
+    struct redis_broker *redis = arg;
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
+        snprintf(redis->refusal, sizeof redis->refusal, "%s", reply->str);
+}
+
 static void send_probe(struct redis_broker *redis) {
     char channel[512];
     char payload[24];
@@ -132,11 +141,12 @@ static void send_probe(struct redis_broker *redis) {
         bytes_make(channel, (size_t)channel_len),
         bytes_make(payload, (size_t)payload_len),
     };
-    redis_commands_send(redis->commands, words, 3, NULL, NULL);
+    redis_commands_send(redis->commands, words, 3, on_probe_sent, redis);
 }
 
 static void on_probe_back(struct redis_broker *redis) {
     redis->probe_ms = now_ms(redis);
+    redis->refusal[0] = '\0';
     if (redis->state == REDIS_UP)
         return;
     redis->state = REDIS_UP;
@@ -193,6 +203,21 @@ static void on_link_subscribed(void *context, struct bytes channel) {
     }
 }
 
+/* Without the probes there is no link; any other channel is a matter of who wants it. */
+static void on_link_refused(void *context, struct bytes channel, const char *why) {
+    struct redis_broker *redis = context;
+    if (!bytes_start_with(channel, redis->prefix))
+        return;
+    channel = bytes_skip(channel, redis->prefix.len);
+    if (bytes_equal_text(channel, redis->probe_channel)) {
+        on_lost(redis, why);
+        return;
+    }
+    redis->options.metrics->subscribe_errors++;
+    redis_functions_complain(redis->functions, "subscribe refused", why);
+    redis->base.events->on_refused(redis->base.context, channel);
+}
+
 /* --- Attempts ------------------------------------------------------------------------------- */
 
 static void connect_to(struct redis_broker *redis, const char *ip) {
@@ -204,6 +229,7 @@ static void connect_to(struct redis_broker *redis, const char *ip) {
         .context = redis,
         .on_message = on_link_message,
         .on_subscribed = on_link_subscribed,
+        .on_refused = on_link_refused,
         .on_lost = on_lost,
     };
     struct redis_commands_options commands = {
@@ -217,6 +243,7 @@ static void connect_to(struct redis_broker *redis, const char *ip) {
     };
     redis->state = REDIS_CONNECTING;
     redis->probe_ms = now_ms(redis);
+    redis->refusal[0] = '\0';
     redis->link = redis_link_create(&link);
     redis->commands = redis_commands_create(&commands);
     if (redis->link == NULL || redis->commands == NULL) {
@@ -276,8 +303,8 @@ static void on_timer(struct wheel_timer *timer, uint64_t now) {
         attempt(redis);
     } else if (redis->state == REDIS_UP || redis->state == REDIS_CONNECTING) {
         if (!redis->is_held && now - redis->probe_ms >= config->redis.probe_timeout_ms) {
-            snprintf(redis->why, sizeof redis->why, "no message came back for %u ms",
-                     (unsigned)config->redis.probe_timeout_ms);
+            snprintf(redis->why, sizeof redis->why, "no message came back for %u ms%s%s",
+                     (unsigned)config->redis.probe_timeout_ms, redis->refusal[0] ? ": " : "", redis->refusal);
             give_up(redis);
         } else {
             if (redis->state == REDIS_UP) {
@@ -316,19 +343,28 @@ static void on_published(void *arg, const redisReply *reply) {
     enum error error = ERR_OK;
     if (reply == NULL) {
         error = ERR_BROKER_UNAVAILABLE;
-    } else if (reply->type == REDIS_REPLY_ERROR) {
-        redis_functions_complain(publish->redis->functions, "publish refused", reply);
+    } else if (reply->type != REDIS_REPLY_INTEGER) {
+        bool is_error = reply->type == REDIS_REPLY_ERROR;
+        redis_functions_complain(publish->redis->functions, "publish refused",
+                                 is_error ? reply->str : "unexpected reply");
         error = ERR_BROKER_REFUSED;
+        if (!is_error) /* It is some other command's: from here on nothing can be believed. */
+            on_lost(publish->redis, "Redis does not answer what it was asked");
     }
     publish->redis->options.metrics->publish_errors += error != ERR_OK;
     publish->on_done(publish->arg, error, NULL);
     free(publish);
 }
 
+static bool may_publish(const struct redis_broker *redis) {
+    return redis->state == REDIS_UP && redis_commands_in_flight(redis->commands) < IN_FLIGHT_MAX &&
+           redis_commands_bytes_in_flight(redis->commands) < IN_FLIGHT_BYTES_MAX;
+}
+
 static void redis_publish(struct broker *broker, const struct publish_request *request, publish_done *on_done,
                           void *arg) {
     struct redis_broker *redis = redis_of(broker);
-    if (redis->state != REDIS_UP || redis_commands_in_flight(redis->commands) >= IN_FLIGHT_MAX) {
+    if (!may_publish(redis)) {
         redis->options.metrics->publish_errors++;
         on_done(arg, ERR_BROKER_UNAVAILABLE, NULL);
         return;
@@ -358,9 +394,12 @@ static bool redis_is_up(const struct broker *broker) {
 }
 
 static void redis_flush(struct broker *broker) {
-    if (redis_of(broker)->link != NULL)
-        redis_link_flush(redis_of(broker)->link);
-    redis_functions_flush(redis_of(broker)->functions);
+    struct redis_broker *redis = redis_of(broker);
+    redis_functions_flush(redis->functions); /* May lead to more. */
+    if (redis->link != NULL)
+        redis_link_flush(redis->link);
+    if (redis->commands != NULL)
+        redis_commands_flush(redis->commands);
 }
 
 static void redis_hold(struct broker *broker, bool is_held) {

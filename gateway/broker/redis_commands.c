@@ -1,144 +1,66 @@
 #include "gateway/broker/redis_commands.h"
 
-#include <hiredis/async.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/log.h"
 #include "common/xalloc.h"
-
-enum { WORDS_MAX = 32 };
+#include "gateway/broker/redis_socket.h"
 
 struct redis_commands {
     struct redis_commands_options options;
-    redisAsyncContext *redis; /* NULL once hiredis has freed it. */
-    uv_poll_t *poll;
-    int watched; /* UV_READABLE, UV_WRITABLE */
-    uint32_t in_flight;
-    bool is_lost;
+    struct redis_socket *socket;
+    struct redis_replies replies;
 };
 
-/* A command under way. */
-struct call {
-    struct redis_commands *commands;
-    redis_on_reply *on_reply;
-    void *arg;
-};
+static const char *on_bytes(void *context, struct bytes piece) {
+    struct redis_commands *commands = context;
+    return redis_replies_feed(&commands->replies, piece);
+}
 
-static void lose(struct redis_commands *commands, const char *why) {
-    if (commands->is_lost)
-        return;
-    commands->is_lost = true;
+static void on_lost(void *context, const char *why) {
+    struct redis_commands *commands = context;
     commands->options.on_lost(commands->options.context, why);
-}
-
-/* --- hiredis on the loop -------------------------------------------------------------------- */
-
-/* hiredis brings an adapter for libuv, but that of 0.14 asserts on errors and arms anew at every command. */
-
-static void on_ready(uv_poll_t *poll, int status, int events) {
-    struct redis_commands *commands = poll->data;
-    if (commands->redis != NULL && (events & UV_READABLE || status < 0))
-        redisAsyncHandleRead(commands->redis);
-    if (commands->redis != NULL && (events & UV_WRITABLE || status < 0))
-        redisAsyncHandleWrite(commands->redis);
-}
-
-static void watch(struct redis_commands *commands, int events) {
-    if (events == commands->watched || commands->poll == NULL)
-        return;
-    commands->watched = events;
-    if (events == 0)
-        uv_poll_stop(commands->poll);
-    else
-        uv_poll_start(commands->poll, events, on_ready);
-}
-
-static void add_read(void *data) {
-    struct redis_commands *commands = data;
-    watch(commands, commands->watched | UV_READABLE);
-}
-
-static void del_read(void *data) {
-    struct redis_commands *commands = data;
-    watch(commands, commands->watched & ~UV_READABLE);
-}
-
-static void add_write(void *data) {
-    struct redis_commands *commands = data;
-    watch(commands, commands->watched | UV_WRITABLE);
-}
-
-static void del_write(void *data) {
-    struct redis_commands *commands = data;
-    watch(commands, commands->watched & ~UV_WRITABLE);
-}
-
-static void on_poll_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
-/* Called once, when hiredis is about to close the socket and to free its context. The handle goes now: closed
- * later, it would take the descriptor's next owner, a client perhaps, off the loop. */
-static void cleanup(void *data) {
-    struct redis_commands *commands = data;
-    uv_close((uv_handle_t *)commands->poll, on_poll_closed);
-    commands->poll = NULL;
-    commands->redis = NULL;
-}
-
-static void on_connected(const redisAsyncContext *redis, int status) {
-    if (status != REDIS_OK)
-        lose(redis->data, redis->errstr);
-}
-
-static void on_disconnected(const redisAsyncContext *redis, int status) {
-    lose(redis->data, status != REDIS_OK && redis->errstr[0] ? redis->errstr : "Redis closed the connection");
 }
 
 /* --- Commands ------------------------------------------------------------------------------- */
 
-static void on_reply(redisAsyncContext *redis, void *reply, void *data) {
-    struct call *call = data;
-    (void)redis;
-    call->commands->in_flight--;
-    if (call->on_reply != NULL)
-        call->on_reply(call->arg, reply);
-    free(call);
-}
-
 void redis_commands_send(struct redis_commands *commands, const struct bytes *words, size_t count,
                          redis_on_reply *callback, void *arg) {
-    const char *texts[WORDS_MAX];
-    size_t lens[WORDS_MAX];
-    struct call *call = xmalloc(sizeof *call);
-    *call = (struct call){.commands = commands, .on_reply = callback, .arg = arg};
-    for (size_t i = 0; i < count && i < WORDS_MAX; i++) {
-        texts[i] = words[i].data;
-        lens[i] = words[i].len;
+    if (redis_socket_is_lost(commands->socket)) {
+        if (callback != NULL)
+            callback(arg, NULL);
+        return;
     }
-    commands->in_flight++;
-    if (commands->redis == NULL || commands->is_lost ||
-        redisAsyncCommandArgv(commands->redis, on_reply, call, (int)count, texts, lens) != REDIS_OK)
-        on_reply(NULL, NULL, call);
+    const struct buf *out = redis_socket_out(commands->socket);
+    size_t before = out->len;
+    redis_socket_append_command(commands->socket, words, count);
+    redis_replies_expect(&commands->replies, out->len - before, callback, arg);
+}
+
+void redis_commands_flush(struct redis_commands *commands) {
+    redis_socket_flush(commands->socket);
 }
 
 uint32_t redis_commands_in_flight(const struct redis_commands *commands) {
-    return commands->in_flight;
+    return commands->replies.count;
+}
+
+size_t redis_commands_bytes_in_flight(const struct redis_commands *commands) {
+    return commands->replies.bytes;
 }
 
 static void on_log_in(void *arg, const redisReply *reply) {
     struct redis_commands *commands = arg;
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
-        lose(commands, reply->str);
+        redis_socket_lose(commands->socket, reply->str);
 }
 
 static void on_ping(void *arg, const redisReply *reply) {
     struct redis_commands *commands = arg;
-    if (reply == NULL || commands->is_lost)
+    if (reply == NULL || redis_socket_is_lost(commands->socket))
         return;
     if (reply->type == REDIS_REPLY_ERROR)
-        lose(commands, reply->str);
+        redis_socket_lose(commands->socket, reply->str);
     else
         commands->options.on_ready(commands->options.context);
 }
@@ -171,30 +93,22 @@ static void log_in(struct redis_commands *commands) {
 /* --- Life ----------------------------------------------------------------------------------- */
 
 struct redis_commands *redis_commands_create(const struct redis_commands_options *options) {
-    redisAsyncContext *redis = options->ip ? redisAsyncConnect(options->ip, options->url->port)
-                                           : redisAsyncConnectUnix(options->url->path);
-    if (redis == NULL || redis->err) {
-        if (redis != NULL) {
-            log_debug("redis", "connect refused error=\"%s\"", redis->errstr);
-            redisAsyncFree(redis);
-        }
+    struct redis_commands *commands = xcalloc(1, sizeof *commands);
+    struct redis_socket_options socket = {
+        .loop = options->loop,
+        .url = options->url,
+        .ip = options->ip,
+        .context = commands,
+        .on_bytes = on_bytes,
+        .on_lost = on_lost,
+    };
+    commands->options = *options;
+    commands->socket = redis_socket_create(&socket);
+    if (commands->socket == NULL) {
+        free(commands);
         return NULL;
     }
-    struct redis_commands *commands = xcalloc(1, sizeof *commands);
-    commands->options = *options;
-    commands->redis = redis;
-    commands->poll = xmalloc(sizeof *commands->poll);
-    uv_poll_init(&options->loop->uv, commands->poll, redis->c.fd);
-    commands->poll->data = commands;
-    redis->data = commands;
-    redis->ev.data = commands;
-    redis->ev.addRead = add_read;
-    redis->ev.delRead = del_read;
-    redis->ev.addWrite = add_write;
-    redis->ev.delWrite = del_write;
-    redis->ev.cleanup = cleanup;
-    redisAsyncSetConnectCallback(redis, on_connected);
-    redisAsyncSetDisconnectCallback(redis, on_disconnected);
+    redis_replies_init(&commands->replies, redis_socket_reader(commands->socket));
     log_in(commands);
     return commands;
 }
@@ -202,8 +116,8 @@ struct redis_commands *redis_commands_create(const struct redis_commands_options
 void redis_commands_destroy(struct redis_commands *commands) {
     if (commands == NULL)
         return;
-    commands->is_lost = true;
-    if (commands->redis != NULL)
-        redisAsyncFree(commands->redis);
+    redis_socket_stop(commands->socket);
+    redis_replies_finish(&commands->replies);
+    redis_socket_destroy(commands->socket);
     free(commands);
 }

@@ -1,11 +1,9 @@
-/* The Redis connection for commands: hiredis' async client on our loop. Like the link it never comes back by
- * itself. */
+/* The Redis connection for commands. Like the link it never comes back by itself. */
 #ifndef BROKER_REDIS_COMMANDS_H
 #define BROKER_REDIS_COMMANDS_H
 
-#include <hiredis/hiredis.h>
-
 #include "common/bytes.h"
+#include "gateway/broker/redis_replies.h"
 #include "gateway/broker/redis_url.h"
 #include "gateway/loop.h"
 
@@ -22,20 +20,20 @@ struct redis_commands_options {
     void (*on_lost)(void *context, const char *why);
 };
 
-/* `reply` is borrowed, and NULL when the connection was lost before it came. Called exactly once. */
-typedef void redis_on_reply(void *arg, const redisReply *reply);
-
 /* NULL when the system refuses even to try. */
 struct redis_commands *redis_commands_create(const struct redis_commands_options *options);
 
 /* Every command that has no reply yet gets NULL for one. NULL is fine. */
 void redis_commands_destroy(struct redis_commands *commands);
 
-/* `callback` may be NULL. */
+/* Collected, and sent by redis_commands_flush. `callback` may be NULL. */
 void redis_commands_send(struct redis_commands *commands, const struct bytes *words, size_t count,
                          redis_on_reply *callback, void *arg);
 
-/* Commands without a reply yet. */
+void redis_commands_flush(struct redis_commands *commands);
+
+/* Commands without a reply yet, and their bytes. */
 uint32_t redis_commands_in_flight(const struct redis_commands *commands);
+size_t redis_commands_bytes_in_flight(const struct redis_commands *commands);
 
 #endif

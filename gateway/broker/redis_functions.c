@@ -39,17 +39,20 @@ struct call {
     void *arg;
 };
 
-void redis_functions_complain(struct redis_functions *functions, const char *what, const redisReply *reply) {
+void redis_functions_complain(struct redis_functions *functions, const char *what, const char *error) {
     uint64_t now_ms = loop_now_ms(functions->loop);
     if (functions->complained_ms != 0 && now_ms - functions->complained_ms < COMPLAIN_MS) {
         functions->suppressed++;
         return;
     }
-    log_warn("redis", "%s error=\"%s\" suppressed=%llu", what,
-             reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply",
+    log_warn("redis", "%s error=\"%s\" suppressed=%llu", what, error,
              (unsigned long long)functions->suppressed);
     functions->complained_ms = now_ms;
     functions->suppressed = 0;
+}
+
+static const char *error_of(const redisReply *reply) {
+    return reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply";
 }
 
 /* --- The library ---------------------------------------------------------------------------- */
@@ -218,7 +221,7 @@ static void on_published(void *arg, const redisReply *reply) {
         error = ERR_BROKER_UNAVAILABLE;
     } else if (reply->type != REDIS_REPLY_STRING ||
                !position_parse(bytes_make(reply->str, reply->len), &id)) {
-        redis_functions_complain(call->functions, "publish refused", reply);
+        redis_functions_complain(call->functions, "publish refused", error_of(reply));
         error = ERR_BROKER_REFUSED;
     }
     call->functions->metrics->publish_errors += error != ERR_OK;
@@ -262,7 +265,7 @@ static void on_synced(void *arg, const redisReply *reply) {
     } else if (reply == NULL) {
         fail(call, ERR_BROKER_UNAVAILABLE);
     } else if (!sync_reply_parse(reply, &parsed)) {
-        redis_functions_complain(functions, "sync refused", reply);
+        redis_functions_complain(functions, "sync refused", error_of(reply));
         fail(call, ERR_BROKER_REFUSED);
     } else {
         functions->metrics->envelope_errors += parsed.unknown;

@@ -42,6 +42,6 @@ void redis_functions_sync(struct redis_functions *functions, struct bytes channe
 void redis_functions_flush(struct redis_functions *functions);
 
 /* Logs what Redis answered instead of doing it; at most a line a second. */
-void redis_functions_complain(struct redis_functions *functions, const char *what, const redisReply *reply);
+void redis_functions_complain(struct redis_functions *functions, const char *what, const char *error);
 
 #endif

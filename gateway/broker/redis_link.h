@@ -17,6 +17,8 @@ struct redis_link_options {
     void *context;
     void (*on_message)(void *context, struct bytes channel, struct bytes payload);
     void (*on_subscribed)(void *context, struct bytes channel);
+    /* Redis does not let us hear this channel; the link is as good as before. */
+    void (*on_refused)(void *context, struct bytes channel, const char *why);
     /* The link is of no more use; the owner destroys it, but not from within this call. `why` is borrowed. */
     void (*on_lost)(void *context, const char *why);
 };

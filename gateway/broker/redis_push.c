@@ -1,9 +1,14 @@
 #include "gateway/broker/redis_push.h"
 
-enum push_kind { PUSH_OTHER, PUSH_MESSAGE, PUSH_SUBSCRIBED };
+enum push_kind { PUSH_OTHER, PUSH_MESSAGE, PUSH_SUBSCRIBED, PUSH_UNSUBSCRIBED };
 
-/* A channel of ours has at most 255 bytes, a prefix hardly more; names of other lengths are not ours. */
-enum { CHANNEL_BYTES_MAX = 4096 };
+enum {
+    /* A channel of ours has at most 255 bytes, a prefix hardly more; names of other lengths are not ours. */
+    CHANNEL_BYTES_MAX = 4096,
+    /* What the reader's buffer may keep when it is empty: giving it back after each piece costs more than it holds,
+     * but a message of a hundred megabytes must not stay for good. */
+    BUFFER_KEPT_BYTES_MAX = 4 * 1024 * 1024,
+};
 
 /* What the creators return: hiredis wants something that is not NULL and hands it to freeObject. */
 static char token;
@@ -11,7 +16,9 @@ static char token;
 static enum push_kind kind_of(struct bytes name) {
     if (bytes_equal_text(name, "message"))
         return PUSH_MESSAGE;
-    return bytes_equal_text(name, "subscribe") ? PUSH_SUBSCRIBED : PUSH_OTHER;
+    if (bytes_equal_text(name, "subscribe"))
+        return PUSH_SUBSCRIBED;
+    return bytes_equal_text(name, "unsubscribe") ? PUSH_UNSUBSCRIBED : PUSH_OTHER;
 }
 
 static void *create_string(const redisReadTask *task, char *text, size_t len) {
@@ -36,8 +43,12 @@ static void *create_string(const redisReadTask *task, char *text, size_t len) {
 static void *create_integer(const redisReadTask *task, long long value) {
     struct redis_push *push = task->privdata;
     (void)value; /* How many channels the link has; we know. */
-    if (task->parent != NULL && task->idx == 2 && push->kind == PUSH_SUBSCRIBED && !push->channel.overflow)
+    if (task->parent == NULL || task->idx != 2 || push->channel.overflow)
+        return &token;
+    if (push->kind == PUSH_SUBSCRIBED)
         push->events->on_subscribed(push->context, buf_bytes(&push->channel));
+    else if (push->kind == PUSH_UNSUBSCRIBED)
+        push->events->on_unsubscribed(push->context);
     return &token;
 }
 
@@ -96,7 +107,7 @@ void redis_push_init(struct redis_push *push, redisReader *reader, const struct 
     buf_init(&push->channel, CHANNEL_BYTES_MAX);
     reader->fn = &functions;
     reader->privdata = push;
-    reader->maxbuf = 0; /* Keep the buffer: giving it back after each piece costs more than it holds. */
+    reader->maxbuf = BUFFER_KEPT_BYTES_MAX;
 }
 
 void redis_push_finish(struct redis_push *push) {

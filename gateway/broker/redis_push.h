@@ -14,6 +14,7 @@
 struct redis_push_events {
     void (*on_message)(void *context, struct bytes channel, struct bytes payload);
     void (*on_subscribed)(void *context, struct bytes channel);
+    void (*on_unsubscribed)(void *context);
     void (*on_status)(void *context, struct bytes text); /* "+OK" and the like, without the sign. */
     void (*on_error)(void *context, struct bytes text);  /* "-ERR ...", likewise. */
 };

@@ -14,6 +14,12 @@
  * while a message goes to a hundred thousand subscribers, and what comes meanwhile soon joins. */
 enum { PASS_WRITES_MAX = 256 };
 
+/* Whoever is in a channel that the broker refuses, after a link was lost, hears of it again so soon after somebody has
+ * changed the broker's mind. */
+enum { RETRY_MS = 5000 };
+
+static void on_retry(struct wheel_timer *timer, uint64_t now_ms);
+
 struct hub *hub_create(const struct hub_options *options) {
     struct hub *hub = xcalloc(1, sizeof *hub);
     hub->options = *options;
@@ -24,6 +30,7 @@ struct hub *hub_create(const struct hub_options *options) {
     list_init(&hub->closing);
     list_init(&hub->dirty);
     list_init(&hub->pass);
+    wheel_timer_init(&hub->retry, on_retry);
     /* Redis counts epochs in milliseconds; ours begin far above, and differ from start to start. */
     hub->last_local_epoch = (uint64_t)1 << 62 | (uint64_t)options->generation << 24;
     return hub;
@@ -79,13 +86,15 @@ static void on_channel_timer(struct wheel_timer *timer, uint64_t now_ms) {
         mark_dirty(channel);
         return;
     }
-    if (!channel->is_subscribed && channel->hub->broker->ops->is_up(channel->hub->broker)) {
+    bool has_answer = channel->is_subscribed || (channel->is_refused && !channel->is_retried);
+    if (!has_answer && channel->hub->broker->ops->is_up(channel->hub->broker)) {
         /* The confirmation to come would be taken for that of the next subscription. */
         arm_linger(channel);
         return;
     }
     hub_finish_pass(channel->hub);
-    channel->hub->broker->ops->unsubscribe(channel->hub->broker, channel_name(channel));
+    if (!channel->is_refused)
+        channel->hub->broker->ops->unsubscribe(channel->hub->broker, channel_name(channel));
     channel_destroy(channel);
 }
 
@@ -95,10 +104,32 @@ struct channel *hub_find_channel(const struct hub *hub, struct bytes name) {
     return channel;
 }
 
+static void subscribe(struct channel *channel) {
+    struct broker *broker = channel->hub->broker;
+    channel->is_retried = channel->is_refused;
+    broker->ops->subscribe(broker, channel_name(channel));
+}
+
+static void retry(struct channel *channel) {
+    if (channel->is_refused && !channel->is_retried)
+        subscribe(channel);
+}
+
+static void on_retry(struct wheel_timer *timer, uint64_t now_ms) {
+    struct hub *hub = list_entry(timer, struct hub, retry);
+    (void)now_ms;
+    for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
+        if (channel->subscriber_count > 0)
+            retry(channel);
+    }
+}
+
 struct channel *hub_open_channel(struct hub *hub, struct bytes name) {
     struct channel *channel = hub_find_channel(hub, name);
-    if (channel != NULL)
+    if (channel != NULL) {
+        retry(channel);
         return channel;
+    }
     channel = xcalloc(1, sizeof *channel + name.len);
     channel->hub = hub;
     channel->options = channel_namespace(hub->options.config, name);
@@ -119,7 +150,7 @@ struct channel *hub_open_channel(struct hub *hub, struct bytes name) {
     }
     /* Gone again after a while, unless a subscriber comes. */
     arm_linger(channel);
-    hub->broker->ops->subscribe(hub->broker, channel_name(channel));
+    subscribe(channel);
     return channel;
 }
 
@@ -138,6 +169,8 @@ void channel_keep_history(struct channel *channel) {
 }
 
 bool channel_is_ready(const struct channel *channel) {
+    if (channel->is_refused)
+        return false;
     if (channel_has_history(channel))
         return channel->history->has_head;
     return channel->is_subscribed || channel->gap_owed;
@@ -314,6 +347,7 @@ static void on_subscribed(void *context, struct bytes name) {
     if (channel == NULL)
         return;
     channel->is_subscribed = true;
+    channel->is_refused = channel->is_retried = false;
     if (channel_has_history(channel)) {
         recovery_start(channel);
         return;
@@ -324,16 +358,30 @@ static void on_subscribed(void *context, struct bytes name) {
     channel_answer_pending(channel, ERR_OK);
 }
 
+/* Who waits for the channel is told. Who was in it before the link was lost stays, and is told of that once the channel
+ * can be heard again. */
+static void on_refused(void *context, struct bytes name) {
+    struct hub *hub = context;
+    struct channel *channel = hub_find_channel(hub, name);
+    if (channel == NULL)
+        return;
+    channel->is_refused = true;
+    channel->is_retried = false;
+    channel_answer_pending(channel, ERR_BROKER_REFUSED);
+    if (channel->subscriber_count > 0 && !wheel_timer_is_armed(&hub->retry))
+        wheel_arm(hub->options.wheel, &hub->retry, hub_now_ms(hub) + RETRY_MS);
+}
+
 static void on_link_up(void *context) {
     struct hub *hub = context;
     for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next)
-        hub->broker->ops->subscribe(hub->broker, channel_name(channel));
+        subscribe(channel);
 }
 
 static void on_link_lost(void *context) {
     struct hub *hub = context;
     for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
-        channel->is_subscribed = false;
+        channel->is_subscribed = channel->is_refused = channel->is_retried = false;
         /* Where there is a stream, what is missed will be read from it, but for what was never in it. */
         channel->gap_owed = channel->gap_owed || !channel_has_history(channel) || channel->carries_bare;
         if (channel_has_history(channel))
@@ -381,6 +429,7 @@ void hub_set_config(struct hub *hub, const struct config *config) {
 const struct broker_events hub_broker_events = {
     .on_entry = on_entry,
     .on_subscribed = on_subscribed,
+    .on_refused = on_refused,
     .on_link_up = on_link_up,
     .on_link_lost = on_link_lost,
 };
@@ -404,6 +453,7 @@ void hub_destroy(struct hub *hub) {
     struct channel *channel, *next;
     if (hub == NULL)
         return;
+    wheel_cancel(&hub->retry);
     hub_finish_pass(hub);
     while (!list_is_empty(&hub->sessions))
         session_on_closed(session_of_link(hub->sessions.next), CLOSE_LOST);

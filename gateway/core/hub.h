@@ -78,6 +78,8 @@ struct channel {
     struct position seen;      /* The newest entry accepted. */
     bool has_seen;
     bool is_subscribed; /* The broker has confirmed it. */
+    bool is_refused;    /* That was the broker's last word, */
+    bool is_retried;    /* and it has been asked again since. */
     bool gap_owed;      /* The link was lost since; subscribers are told once it is back. */
     bool carries_bare;  /* With history, and has had messages that are in no stream. */
     bool is_failing;    /* The stream could not be read, and subscribers know. */
@@ -118,8 +120,9 @@ struct hub {
     uint32_t pass_number;
     struct list *pass_at; /* The channel being served, and how many of its subscribers were. */
     uint32_t pass_cursor;
-    bool is_holding;        /* The broker is held: there is more to send than a turn allows. */
-    bool pass_is_gathering; /* The pass has several channels, so a session may be due several batches. */
+    bool is_holding;          /* The broker is held: there is more to send than a turn allows. */
+    bool pass_is_gathering;   /* The pass has several channels, so a session may be due several batches. */
+    struct wheel_timer retry; /* While subscribers are in channels that the broker has refused. */
     uint32_t last_session_id;
     uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */
     bool is_draining;
@@ -146,7 +149,8 @@ bool hub_end_turn(struct hub *hub);
 /* Serves the pass under way to its end, so that subscriber lists may change. */
 void hub_finish_pass(struct hub *hub);
 
-/* The channel called `name`, made and subscribed at the broker if need be. The name is valid. */
+/* The channel called `name`, made and subscribed at the broker if need be, again if that was refused. The name is
+ * valid. */
 struct channel *hub_open_channel(struct hub *hub, struct bytes name);
 struct channel *hub_find_channel(const struct hub *hub, struct bytes name); /* NULL: not on this node. */
 

@@ -145,6 +145,14 @@ void fake_broker_confirm(struct fake_broker *broker, const char *channel) {
     confirm_at(broker, i);
 }
 
+void fake_broker_refuse(struct fake_broker *broker, const char *channel) {
+    size_t i = find_waiting(broker, bytes_of(channel));
+    assert_true(i < broker->waiting.count);
+    struct fake_request request = requests_take(&broker->waiting, i);
+    broker->base.events->on_refused(broker->base.context, bytes_of(channel));
+    request_finish(&request);
+}
+
 void fake_broker_confirm_all(struct fake_broker *broker) {
     while (broker->waiting.count > 0)
         confirm_at(broker, 0);

@@ -45,6 +45,7 @@ void fake_broker_attach(struct fake_broker *broker, const struct broker_events *
 /* Whether the hub asked for `channel` and waits for it. */
 bool fake_broker_is_waiting(const struct fake_broker *broker, const char *channel);
 void fake_broker_confirm(struct fake_broker *broker, const char *channel);
+void fake_broker_refuse(struct fake_broker *broker, const char *channel);
 void fake_broker_confirm_all(struct fake_broker *broker);
 
 /* Brings a bare message. */

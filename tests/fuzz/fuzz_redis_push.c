@@ -21,6 +21,10 @@ static void on_subscribed(void *context, struct bytes channel) {
     note(context, 's', channel, BYTES_LITERAL(""));
 }
 
+static void on_unsubscribed(void *context) {
+    note(context, 'u', BYTES_LITERAL(""), BYTES_LITERAL(""));
+}
+
 static void on_status(void *context, struct bytes text) {
     note(context, '+', text, BYTES_LITERAL(""));
 }
@@ -31,7 +35,8 @@ static void on_error(void *context, struct bytes text) {
 
 /* Feeds `in` in pieces of `step` bytes, up to where it is refused. */
 static bool read_in_pieces(struct bytes in, size_t step, struct buf *events) {
-    static const struct redis_push_events handlers = {on_message, on_subscribed, on_status, on_error};
+    static const struct redis_push_events handlers = {on_message, on_subscribed, on_unsubscribed, on_status,
+                                                      on_error};
     struct redis_push push;
     redisReader *reader = redisReaderCreate();
     bool fine = true;

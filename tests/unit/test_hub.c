@@ -309,6 +309,68 @@ static void lingering_channel_survives_the_loss_of_the_link(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
+static void hears_refusal(struct fake_client *client, int ref) {
+    struct bytes line;
+    char start[64];
+    snprintf(start, sizeof start, "{\"ref\":%d,\"error\":{\"code\":\"broker_refused\",", ref);
+    assert_true(fake_client_read(client, &line));
+    assert_true(bytes_start_with(line, bytes_of(start)));
+}
+
+static void channel_that_the_broker_refuses_is_an_error_of_who_asked(void **state) {
+    (void)state;
+    fake_node_subscribe(node, &bob, "b");
+    node->broker.confirms = false;
+    for (int i = 0; i < 3; i++) {
+        fake_client_say(&ann, "{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"a\"}");
+        fake_node_turn(node);
+        fake_client_hears_nothing(&ann);
+        fake_broker_refuse(&node->broker, "a");
+        fake_node_turn(node);
+        hears_refusal(&ann, 1); /* The broker was asked again each time. */
+    }
+    fake_client_hears_nothing(&bob);
+    assert_int_equal(node->metrics.subscriptions, 1);
+    /* Nobody wants it, and nothing is to be expected of it. */
+    fake_node_pass(node, node->config.redis.linger_ms);
+    assert_int_equal(node->metrics.channels, 1);
+    assert_int_equal(node->broker.unsubscribed, 0);
+    fake_client_say(&ann, "{\"ref\":4,\"op\":\"subscribe\",\"channel\":\"a\"}");
+    fake_node_turn(node);
+    fake_broker_confirm(&node->broker, "a");
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"ref\":4,\"ok\":true,\"channel\":\"a\"}");
+    fake_client_hears_nothing(&ann); /* It has missed nothing. */
+}
+
+static void channel_that_is_refused_after_the_link_was_lost_is_asked_for_until_it_is_not(void **state) {
+    (void)state;
+    fake_node_subscribe(node, &ann, "a");
+    fake_broker_lose_link(&node->broker);
+    node->broker.confirms = false;
+    fake_broker_restore_link(&node->broker);
+    fake_broker_refuse(&node->broker, "a");
+    fake_node_turn(node);
+    fake_client_hears_nothing(&ann);
+    /* Who comes now is not told that all is well. */
+    fake_client_say(&bob, "{\"ref\":1,\"op\":\"subscribe\",\"channel\":\"a\"}");
+    fake_node_turn(node);
+    fake_client_hears_nothing(&bob);
+    fake_broker_refuse(&node->broker, "a");
+    fake_node_turn(node);
+    hears_refusal(&bob, 1);
+    fake_node_pass(node, 10000);
+    assert_true(fake_broker_is_waiting(&node->broker, "a"));
+    fake_broker_refuse(&node->broker, "a");
+    fake_node_pass(node, 10000);
+    fake_broker_confirm(&node->broker, "a");
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"a\"}");
+    fake_client_hears_nothing(&bob);
+    fake_node_pass(node, 10000);
+    assert_false(fake_broker_is_waiting(&node->broker, "a"));
+}
+
 static void gap_waits_in_line_for_a_congested_client(void **state) {
     (void)state;
     fake_node_subscribe(node, &ann, "a");
@@ -451,6 +513,8 @@ int main(void) {
         TEST(losing_the_link_answers_who_waits_for_a_confirmation),
         TEST(who_subscribes_after_the_link_is_back_hears_of_no_gap),
         TEST(lingering_channel_survives_the_loss_of_the_link),
+        TEST(channel_that_the_broker_refuses_is_an_error_of_who_asked),
+        TEST(channel_that_is_refused_after_the_link_was_lost_is_asked_for_until_it_is_not),
         TEST(gap_waits_in_line_for_a_congested_client),
         TEST(session_holds_as_many_channels_as_it_may),
         TEST(subscribers_come_and_go_in_any_order),

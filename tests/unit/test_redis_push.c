@@ -26,6 +26,10 @@ static void on_subscribed(void *context, struct bytes channel) {
     hear(context, "subscribed", channel, BYTES_LITERAL(""));
 }
 
+static void on_unsubscribed(void *context) {
+    hear(context, "unsubscribed", BYTES_LITERAL(""), BYTES_LITERAL(""));
+}
+
 static void on_status(void *context, struct bytes text) {
     hear(context, "status", text, BYTES_LITERAL(""));
 }
@@ -37,6 +41,7 @@ static void on_error(void *context, struct bytes text) {
 static const struct redis_push_events events = {
     .on_message = on_message,
     .on_subscribed = on_subscribed,
+    .on_unsubscribed = on_unsubscribed,
     .on_status = on_status,
     .on_error = on_error,
 };
@@ -87,6 +92,8 @@ static const char heard_of_talk[] = "status OK|\n"
                                     "message room|hi\n"
                                     "message room|\n"
                                     "message room|*3\r\n\0$7\r\nm\r\n"
+                                    "unsubscribed |\n"
+                                    "unsubscribed |\n"
                                     "message b|end\n";
 
 static void assert_heard_talk(const struct reading *reading) {
