@@ -141,6 +141,12 @@ static const struct setting config_items[] = {
            "How long a new connection may take to become a request."),
     NUMBER(limits.idle_seconds, 0, 604800, 0, RELOAD,
            "A client that sends nothing for so long is disconnected. 0: it may stay."),
+    NUMBER(limits.commands_per_second, 0, 100000, 100, RELOAD,
+           "What a client may ask per second, on average over ten seconds: each command but publish counts "
+           "one, a ping a "
+           "fiftieth, and 64 messages or 16 KiB that are replayed one more. An address may have as much "
+           "replayed as ten "
+           "clients. 0: no limit."),
     NUMBER(limits.publishes_per_second, 0, 1000000, 0, RELOAD,
            "Publishes per client: per session, over HTTP per address (IPv6: per /64). 0: no limit."),
 

@@ -108,6 +108,7 @@ static bool start(struct worker *worker) {
         .wheel = &worker->loop.wheel,
         .node = bytes_of(config->node),
         .generation = (uint32_t)random(),
+        .seed = (uint64_t)random() << 31 ^ (uint64_t)random(),
         .now_ms = loop_clock,
         .now_context = &worker->loop,
         .wall_ms = clock_wall_ms,
@@ -141,7 +142,6 @@ static bool start(struct worker *worker) {
         .hub = worker->hub,
         .loop = &worker->loop,
         .metrics = worker->metrics,
-        .rates = rates_create((uint64_t)random() << 31 ^ (uint64_t)random()),
     };
     struct server_options server = {
         .loop = &worker->loop,
@@ -319,7 +319,6 @@ int gateway_run_worker(unsigned index) {
         server_destroy(worker.server);
     control_close(&worker.control);
     hub_destroy(worker.hub);
-    rates_destroy(worker.site.rates);
     if (worker.boot_config != NULL && worker.boot_config->broker == BROKER_REDIS)
         redis_broker_destroy(worker.broker);
     else

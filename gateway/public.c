@@ -5,6 +5,7 @@
 #include "common/json.h"
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
+#include "gateway/core/rates.h"
 #include "gateway/core/session.h"
 #include "gateway/subscribe.h"
 #include "gateway/transport/static.h"
@@ -29,6 +30,7 @@ void public_on_websocket(struct connection *connection, void *context) {
     struct session_options options = {
         .transport = websocket_transport(connection),
         .carrier = connection,
+        .client = rates_client(site->hub->rates, connection_address(connection)),
     };
     struct session *session = session_create(site->hub, &options);
     websocket_attach(connection, session);
@@ -71,10 +73,13 @@ static void on_published(void *arg, enum error error, const struct position *id)
 
 /* Whether the client may publish once more. By its address: a proxy's connection carries many clients' requests. */
 static bool may_publish(struct exchange *exchange, struct public_site *site) {
+    struct rates *rates = site->hub->rates;
     uint64_t now_ms = hub_now_ms(site->hub);
-    uint64_t client = rates_client(site->rates, connection_address(exchange_request(exchange)->connection));
-    return token_bucket_take(rates_bucket(site->rates, client, RATE_PUBLISHES, now_ms),
-                             site->config->limits.publishes_per_second, now_ms);
+    uint64_t client = rates_client(rates, connection_address(exchange_request(exchange)->connection));
+    bool may = token_bucket_take(rates_bucket(rates, client, RATE_PUBLISHES, now_ms),
+                                 site->config->limits.publishes_per_second, now_ms);
+    site->metrics->rate_limited += !may;
+    return may;
 }
 
 static enum error check_publish(struct exchange *exchange, struct public_site *site, struct bytes channel) {

@@ -3,7 +3,6 @@
 #define GATEWAY_PUBLIC_H
 
 #include "gateway/core/hub.h"
-#include "gateway/core/rates.h"
 #include "gateway/pages.h"
 #include "gateway/transport/server.h"
 
@@ -12,7 +11,6 @@ struct public_site {
     struct hub *hub;
     struct loop *loop;
     struct metrics *metrics;
-    struct rates *rates; /* Of clients that come over HTTP, by address. */
     struct told refusals_told;
 };
 

@@ -6,6 +6,7 @@
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
 #include "gateway/core/cursor.h"
+#include "gateway/core/rates.h"
 #include "gateway/core/session.h"
 #include "gateway/protocol/native.h"
 #include "gateway/transport/poll.h"
@@ -28,6 +29,7 @@ struct wanted_channel {
 /* What a URL asks for. */
 struct wanted {
     unsigned count;
+    bool wants_replay;
     size_t len;
     char list[];
 };
@@ -67,7 +69,7 @@ static void append_wanted(struct buf *list, struct bytes name, const struct star
 }
 
 static enum error read_channels(const struct request *request, const struct public_site *site,
-                                struct buf *list, unsigned *count) {
+                                struct buf *list, unsigned *count, bool *wants_replay) {
     struct start start = {0};
     struct buf cursor, name;
     bool is_cursor_used = false;
@@ -91,6 +93,7 @@ static enum error read_channels(const struct request *request, const struct publ
             own.kind = START_SINCE;
             is_cursor_used = true;
         }
+        *wants_replay = *wants_replay || own.kind != START_LIVE;
         append_wanted(list, buf_bytes(&name), &own);
     }
     /* A cursor that says nothing of any of the channels is none of theirs, or none at all. */
@@ -106,12 +109,14 @@ static struct wanted *read_wanted(const struct request *request, const struct pu
                                   enum error *error) {
     struct buf list;
     unsigned count;
+    bool wants_replay = false;
     struct wanted *wanted = NULL;
     buf_init(&list, 0);
-    *error = read_channels(request, site, &list, &count);
+    *error = read_channels(request, site, &list, &count, &wants_replay);
     if (*error == ERR_OK) {
         wanted = xmalloc(sizeof *wanted + list.len);
         wanted->count = count;
+        wanted->wants_replay = wants_replay;
         wanted->len = list.len;
         memcpy(wanted->list, list.data, list.len);
     }
@@ -199,12 +204,17 @@ static const char *content_type(enum receiving receiving) {
 
 /* --- Answers --------------------------------------------------------------------------------- */
 
+static uint64_t client_of(const struct request *request, const struct public_site *site) {
+    return rates_client(site->hub->rates, connection_address(request->connection));
+}
+
 static struct session *open_session(struct public_site *site, const struct transport *transport,
-                                    void *carrier) {
+                                    void *carrier, uint64_t client) {
     struct session_options options = {
         .transport = transport,
         .carrier = carrier,
         .keeps_positions = true,
+        .client = client,
     };
     return session_create(site->hub, &options);
 }
@@ -215,10 +225,11 @@ static void begin_stream(struct exchange *exchange, struct public_site *site, co
     const struct transport *transport = receiving == RECEIVE_SSE
                                             ? sse_transport(is_list)
                                             : stream_transport(is_list, exchange_is_http_1_1(exchange));
+    uint64_t client = client_of(exchange_request(exchange), site);
     struct connection *connection = stream_begin(exchange, transport, cors);
     if (connection == NULL)
         return;
-    struct session *session = open_session(site, transport, connection);
+    struct session *session = open_session(site, transport, connection, client);
     stream_attach(connection, session);
     subscribe_all(session, wanted);
 }
@@ -226,7 +237,8 @@ static void begin_stream(struct exchange *exchange, struct public_site *site, co
 static void begin_poll(struct exchange *exchange, struct public_site *site, const struct wanted *wanted,
                        uint64_t wait_seconds, const char *cors) {
     struct poll *poll = poll_create(exchange, site->loop, wait_seconds * 1000, cors);
-    struct session *session = open_session(site, poll_transport(wait_seconds > 0), poll);
+    uint64_t client = client_of(exchange_request(exchange), site);
+    struct session *session = open_session(site, poll_transport(wait_seconds > 0), poll, client);
     poll_attach(poll, session);
     subscribe_all(session, wanted);
 }
@@ -241,6 +253,8 @@ void subscribe_handle(struct exchange *exchange, struct public_site *site, const
         error = choose(request, wait_seconds, &receiving);
     if (error == ERR_OK)
         wanted = read_wanted(request, site, &error);
+    if (error == ERR_OK && wanted->wants_replay && !hub_may_replay(site->hub, client_of(request, site)))
+        error = ERR_RATE_LIMITED;
     if (receiving == RECEIVE_POLL)
         wait_seconds = 0;
     if (error != ERR_OK)

@@ -7,6 +7,7 @@
 #include "common/xalloc.h"
 #include "gateway/core/channel.h"
 #include "gateway/core/history.h"
+#include "gateway/core/rates.h"
 #include "gateway/core/recovery.h"
 #include "gateway/core/session.h"
 
@@ -23,6 +24,7 @@ static void on_retry(struct wheel_timer *timer, uint64_t now_ms);
 struct hub *hub_create(const struct hub_options *options) {
     struct hub *hub = xcalloc(1, sizeof *hub);
     hub->options = *options;
+    hub->rates = rates_create(options->seed);
     if (hub->options.pass_writes_max == 0)
         hub->options.pass_writes_max = PASS_WRITES_MAX;
     list_init(&hub->sessions);
@@ -462,5 +464,6 @@ void hub_destroy(struct hub *hub) {
     HASH_ITER(hh, hub->channels, channel, next) {
         channel_destroy(channel);
     }
+    rates_destroy(hub->rates);
     free(hub);
 }

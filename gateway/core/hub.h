@@ -19,6 +19,7 @@
 #include "gateway/core/metrics.h"
 
 struct session;
+struct rates;
 
 /* One session in one channel. */
 struct subscription {
@@ -102,6 +103,7 @@ struct hub_options {
     struct wheel *wheel;         /* Borrowed. */
     struct bytes node;           /* Borrowed. */
     uint32_t generation;         /* Differs for every start of a worker: makes session ids unique. */
+    uint64_t seed;               /* Of what no client is to foresee. */
     uint64_t (*now_ms)(void *context);
     void *now_context;
     uint64_t (*wall_ms)(void); /* Milliseconds since 1970, to know what has expired. */
@@ -125,6 +127,7 @@ struct hub {
     struct wheel_timer retry; /* While subscribers are in channels that the broker has refused. */
     uint32_t last_session_id;
     uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */
+    struct rates *rates;       /* Of clients, by address. */
     bool is_draining;
     uint64_t drain_end_ms; /* Everybody is to be gone by then. */
 };
@@ -145,6 +148,10 @@ uint64_t hub_now_ms(const struct hub *hub);
 /* Sends what the turn has collected, yielding after a number of writes. Returns whether there is more to
  * send: then it wants to be called again soon, after other events had their chance. */
 bool hub_end_turn(struct hub *hub);
+
+/* Whether the client (of rates_client; 0: nobody knows whose) may have messages replayed; counted if not. In
+ * session_limits.c. */
+bool hub_may_replay(struct hub *hub, uint64_t client);
 
 /* Serves the pass under way to its end, so that subscriber lists may change. */
 void hub_finish_pass(struct hub *hub);

@@ -9,7 +9,7 @@
 #include "common/address.h"
 #include "gateway/core/limits.h"
 
-enum rate { RATE_PUBLISHES, RATE_COUNT };
+enum rate { RATE_PUBLISHES, RATE_REPLAYS, RATE_COUNT };
 
 struct rates;
 

@@ -129,6 +129,7 @@ struct session *session_create(struct hub *hub, const struct session_options *op
     session->transport = options->transport;
     session->carrier = options->carrier;
     session->keeps_positions = options->keeps_positions;
+    session->client = options->client;
     session->is_collected = options->transport->collect != NULL;
     session->is_congested = session->is_collected;
     if (options->transport->form->ping.len == 0)

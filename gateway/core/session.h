@@ -46,7 +46,9 @@ struct session {
     uint32_t pinged_ms;  /* When it was pinged, or would have been for the first ping to come when it does. */
     uint32_t drain_ms;   /* When it is to go, once it has been told. */
     struct token_bucket publishes;
-    uint32_t id; /* Of the sessions since the worker's start. */
+    struct token_bucket asked;
+    uint64_t client; /* At its address; see rates.h. */
+    uint32_t id;     /* Of the sessions since the worker's start. */
     uint16_t channel_count;
     uint16_t waiting_count;    /* Subscriptions of which it is not known where they begin. */
     uint16_t waiting_commands; /* Those that are answered once a channel is ready. */
@@ -80,6 +82,7 @@ struct session_options {
     const struct transport *transport;
     void *carrier;
     bool keeps_positions;
+    uint64_t client; /* Of rates_client; 0: not known. */
 };
 
 struct session *session_create(struct hub *hub, const struct session_options *options);

@@ -92,10 +92,13 @@ static void publish(struct session *session, const struct command *command) {
     else if (command->payload.len > config->limits.message_bytes)
         error = ERR_MESSAGE_TOO_LARGE;
     else if (!token_bucket_take(&session->publishes, config->limits.publishes_per_second,
-                                hub_now_ms(session->hub)))
+                                hub_now_ms(session->hub))) {
         error = ERR_RATE_LIMITED;
+        session_metrics(session)->rate_limited++;
+    }
     if (error != ERR_OK) {
         session_reply_error(session, command, error);
+        session_asked_in_vain(session);
         return;
     }
     struct publish_request request = {
@@ -125,10 +128,16 @@ void session_execute(struct session *session, const struct command *command) {
     };
     session_metrics(session)->commands++;
     session->strikes = 0;
+    /* Publishes have a limit of their own, and count here when they are refused. */
+    enum error error =
+        command->kind == COMMAND_PUBLISH || session_may_ask(session, command) ? ERR_OK : ERR_RATE_LIMITED;
     if (handlers[command->kind] == NULL)
         return;
     session->command_ms = (uint32_t)hub_now_ms(session->hub);
-    handlers[command->kind](session, command);
+    if (error == ERR_OK)
+        handlers[command->kind](session, command);
+    else
+        session_reply_error(session, command, error);
 }
 
 void session_receive(struct session *session, struct bytes text) {
@@ -144,6 +153,7 @@ void session_receive(struct session *session, struct bytes text) {
             session_execute(session, &command);
         } else {
             session_reply_error(session, &command, error);
+            session_asked_in_vain(session);
             if (++session->strikes == STRIKES_MAX)
                 session_close(session, CLOSE_BAD_REQUEST);
         }

@@ -1,5 +1,6 @@
 /* What the files that make up a session share: session.c (its life), session_send.c (what it is sent),
- * session_subscribe.c (where its channels begin) and session_commands.c (what the client asks). */
+ * session_subscribe.c (where its channels begin), session_commands.c (what the client asks) and session_limits.c (how
+ * much). */
 #ifndef CORE_SESSION_INTERNAL_H
 #define CORE_SESSION_INTERNAL_H
 
@@ -38,6 +39,17 @@ struct pending_reply *session_pend(struct session *session, const struct command
 
 /* Its session, if it still has one, knows no more of it. */
 void session_forget_pending(struct pending_reply *reply);
+
+/* --- session_limits.c: limits.commands_per_second --- */
+
+/* Whether the client may ask for this, which it then has paid. Who goes on asking is closed. */
+bool session_may_ask(struct session *session, const struct command *command);
+
+/* It was answered with an error before anybody asked that. */
+void session_asked_in_vain(struct session *session);
+
+/* What the client got of what had been before. */
+void session_pay_replay(struct session *session, uint32_t messages, size_t bytes);
 
 /* --- session_subscribe.c --- */
 

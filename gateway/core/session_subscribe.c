@@ -84,6 +84,8 @@ static void replay(struct subscription *subscription, uint32_t from, bool is_owe
     const struct history *history = subscription->channel->history;
     struct session *session = subscription->session;
     const uint64_t total_bytes_max = session_config(session)->limits.outbox_total_bytes;
+    uint32_t messages = 0;
+    size_t bytes = 0;
     for (uint32_t i = from; history != NULL && i < history->count && session_is_open(session); i++) {
         struct message *message = history_at(history, i);
         if (message->kind == ENTRY_GAP && i > from)
@@ -91,6 +93,8 @@ static void replay(struct subscription *subscription, uint32_t from, bool is_owe
                              &message->id); /* Only who asked for the last few gets across one. */
         if (message->kind != ENTRY_MESSAGE)
             continue;
+        messages++;
+        bytes += message->payload_len;
         if (is_owed)
             session_replay_message(subscription, message);
         else
@@ -102,6 +106,7 @@ static void replay(struct subscription *subscription, uint32_t from, bool is_owe
         if (session->outbox != NULL)
             session_close(session, CLOSE_SLOW_CONSUMER);
     }
+    session_pay_replay(session, messages, bytes);
 }
 
 /* The place just before the entry at `index`. */
@@ -186,6 +191,7 @@ static void reply_history(const struct pending_reply *reply, struct channel *cha
             is_whole = false;
         }
     }
+    uint32_t count = 0;
     for (int64_t i = from; i >= 0 && i < history->count; i++) {
         const struct message *message = history_at(history, (uint32_t)i);
         if (message->kind != ENTRY_MESSAGE)
@@ -193,7 +199,9 @@ static void reply_history(const struct pending_reply *reply, struct channel *cha
         if (messages.len > 0)
             buf_append_char(&messages, ',');
         session_protocol(session)->encode_message(message, &messages);
+        count++;
     }
+    session_pay_replay(session, count, messages.len);
     struct event event = {
         .kind = EVENT_HISTORY,
         .has_ref = reply->has_ref,

@@ -161,6 +161,63 @@ test('limits.publishes_per_second: over HTTP an address is a client, on whatever
     proxy.destroy();
 });
 
+const withHistory = `
+namespaces = ( { name = "default"; client_publish = true; }, { name = "chat"; client_publish = true; history_size = 2000; history_ttl_seconds = 300; } );
+limits = { commands_per_second = 20; channels_per_session = 10; };
+`;
+
+async function startWithHistory(t, env) {
+    const gateway = await Gateway.start(t, { dev: false, config: withHistory, env: { FANTAIL_BROKER: 'memory', ...env } });
+    const client = await NativeClient.open(gateway);
+    for (let at = 0; at < 2000; at += 100) {
+        await Promise.all(Array.from({ length: 100 }, (_, i) => client.publish('chat:long', { number: at + i })));
+    }
+    return { gateway, client };
+}
+
+test('limits.commands_per_second: a history costs what it brings, and others do not feel it', async (t) => {
+    const { gateway, client } = await startWithHistory(t);
+    const neighbour = await NativeClient.open(gateway);
+    const ask = { op: 'history', channel: 'chat:long', last: 2000 };
+    const replies = await Promise.all(Array.from({ length: 60 }, () => client.request(ask)));
+    const whole = replies.filter(({ ok }) => ok);
+    assert.ok(whole.length >= 2 && whole.length <= 12, `${whole.length} were answered`);
+    assert.ok(replies.every(({ ok, error }) => ok || error.code === 'rate_limited'));
+    assert.equal(await gateway.metric('fantail_rate_limited_total'), 60 - whole.length);
+    assert.ok((await neighbour.request(ask)).ok);
+    await until('there is something left again', async () => (await client.request({ op: 'ping' })).ok);
+
+    for (let i = 0; i < 1000; i++) client.send(JSON.stringify(ask));
+    assert.equal((await client.closed).code, 3006, 'who goes on is closed');
+    assert.equal(await gateway.metric('fantail_closes_total', 'reason="rate_limited"'), 1);
+    assert.ok((await neighbour.request({ op: 'ping' })).ok);
+    await neighbour.end();
+});
+
+test('limits.commands_per_second: what requests have replayed counts for the address', async (t) => {
+    const { gateway, client } = await startWithHistory(t, { FANTAIL_TRUSTED_PROXIES: '127.0.0.1' });
+    const poll = (address, query) =>
+        fetch(`${gateway.url}/v1/subscribe?channel=chat:long&wait=0${query}`, { headers: { 'x-forwarded-for': address } });
+    const greedy = await until('it is refused', async () => {
+        const response = await poll('192.0.2.1', '&last=2000');
+        const body = await response.json();
+        return response.status === 429 && { response, body };
+    }, { everyMs: 0 });
+    assert.equal(greedy.body.error.code, 'rate_limited');
+    assert.ok(Number(greedy.response.headers.get('retry-after')) > 0);
+    assert.ok((await gateway.metric('fantail_rate_limited_total')) >= 1);
+    assert.equal((await poll('192.0.2.1', '')).status, 200, 'what replays nothing is answered');
+    assert.equal((await poll('192.0.2.2', '&last=2000')).status, 200, 'and so are others');
+    const stream = await fetch(`${gateway.url}/v1/subscribe?channel=chat:long&last=2000`, {
+        headers: { 'x-forwarded-for': '192.0.2.1', accept: 'text/event-stream' },
+    });
+    assert.equal(stream.status, 429, 'in whatever form it is asked');
+    const again = await NativeClient.open(gateway, { headers: { 'x-forwarded-for': '192.0.2.1' } });
+    assert.equal((await again.request({ op: 'history', channel: 'chat:long', last: 2000 })).error.code, 'rate_limited');
+    assert.ok((await again.subscribe('chat:long')).ok);
+    for (const each of [client, again]) await each.end();
+});
+
 test('limits.idle_seconds: a client that asks for nothing is closed with 3003', async (t) => {
     const gateway = await start(t, { FANTAIL_LIMITS_IDLE_SECONDS: '1' });
     const [idle, busy] = [await NativeClient.open(gateway), await NativeClient.open(gateway)];

@@ -65,6 +65,44 @@ static void lower_rate_takes_hold_at_once(void **state) {
     assert_int_equal(take(&bucket, 2, 2001, 5), 2);
 }
 
+/* --- Paid when it is done ---------------------------------------------------------------------------- */
+
+static const struct allowance allowance = {.per_second = 10, .burst_milli = 20000};
+
+static void spend(struct token_bucket *bucket, uint64_t tokens, uint32_t used_max, uint64_t now_ms) {
+    token_bucket_spend(bucket, &allowance, tokens * 1000, used_max, now_ms);
+}
+
+static void what_costs_too_much_is_paid_back_first(void **state) {
+    (void)state;
+    struct token_bucket bucket = {0};
+    assert_true(token_bucket_has_some(&bucket, &allowance, 1000));
+    spend(&bucket, 25, 30000, 1000);
+    assert_false(token_bucket_has_some(&bucket, &allowance, 1000));
+    assert_false(token_bucket_has_some(&bucket, &allowance, 1500));
+    assert_true(token_bucket_has_some(&bucket, &allowance, 1501));
+}
+
+static void debt_has_an_end(void **state) {
+    (void)state;
+    struct token_bucket bucket = {0};
+    spend(&bucket, UINT64_MAX / 1000, 30000, 1000);
+    assert_int_equal(bucket.used_milli, 30000);
+    spend(&bucket, 1, 40000, 1000);
+    assert_int_equal(bucket.used_milli, 31000);
+    spend(&bucket, 1, 30000, 1000); /* Nobody gets back what is above it. */
+    assert_int_equal(bucket.used_milli, 31000);
+}
+
+/* What was refilled long ago does not pay for what is spent now. */
+static void spending_comes_after_refilling(void **state) {
+    (void)state;
+    struct token_bucket bucket = {0};
+    spend(&bucket, 20, 40000, 1000);
+    spend(&bucket, 25, 40000, 1000000);
+    assert_false(token_bucket_has_some(&bucket, &allowance, 1000100));
+}
+
 static void state_takes_eight_bytes(void **state) {
     (void)state;
     assert_int_equal(sizeof(struct token_bucket), 8);
@@ -79,6 +117,9 @@ int main(void) {
         cmocka_unit_test(rate_of_zero_is_no_limit),
         cmocka_unit_test(highest_rate_does_not_overflow),
         cmocka_unit_test(lower_rate_takes_hold_at_once),
+        cmocka_unit_test(what_costs_too_much_is_paid_back_first),
+        cmocka_unit_test(debt_has_an_end),
+        cmocka_unit_test(spending_comes_after_refilling),
         cmocka_unit_test(state_takes_eight_bytes),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
