@@ -14,6 +14,8 @@
 #include "common/bytes.h"
 #include "common/log.h"
 
+enum { WORKERS_MAX = 1024 };
+
 enum broker_kind { BROKER_MEMORY, BROKER_REDIS };
 /* COMPRESSION_AUTO: where the version of libwebsockets is known to be good at it. */
 enum compression { COMPRESSION_AUTO, COMPRESSION_ON, COMPRESSION_OFF };

@@ -67,7 +67,7 @@ static const char *const log_format_names[] = {[LOG_FORMAT_TEXT] = "text", [LOG_
 /* Upper bounds are there to catch a slipped digit or a wrong unit, not to tell anybody what is enough. */
 #define BASE config
 static const struct setting config_items[] = {
-    NUMBER(workers, 0, 1024, 0, RESTART,
+    NUMBER(workers, 0, WORKERS_MAX, 0, RESTART,
            "Worker processes. 0: one per CPU; with the memory broker always one."),
     NUMBER(worker_timeout_seconds, 0, 3600, 10, RESTART,
            "A worker process that gives no sign of life for so long is killed, and another started. 0: "

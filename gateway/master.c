@@ -22,7 +22,6 @@
 #include "gateway/transport/server.h"
 
 enum {
-    WORKERS_MAX = 1024, /* What the setting takes. */
     /* A worker that dies at once is started again after this, then after twice as long, and so on. */
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 10000,

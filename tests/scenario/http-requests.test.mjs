@@ -89,6 +89,8 @@ test('what is not understood is said, in JSON', async () => {
     assert.deepEqual(refused(await get('/v1/subscribe')), [400, 'channel_invalid']);
     assert.deepEqual(refused(await get('/v1/subscribe?channel=')), [400, 'channel_invalid']);
     assert.deepEqual(refused(await get(subscribePath('a b'))), [400, 'channel_invalid']);
+    for (const query of ['wait=-1', 'wait=1.5', 'wait=', 'wait=99999999999999999999', 'wait=0&last=-1', 'wait=0&last=4294967296', 'wait=0&last=1e3'])
+        assert.deepEqual(refused(await get(`/v1/subscribe?channel=chat:a&${query}`)), [400, 'bad_request'], query);
     assert.deepEqual(refused(await get(subscribePath('chat:a', { cursor: 'nonsense' }))), [400, 'position_invalid']);
     assert.deepEqual(refused(await get(subscribePath(['chat:a', 'chat:b'], { cursor: '5-5' }))), [400, 'position_invalid']);
     assert.deepEqual(refused(await get(subscribePath('chat:a'), { 'Last-Event-ID': 'nonsense' })), [400, 'position_invalid']);
