@@ -3,7 +3,7 @@
 //
 // /chat.html?room=music&name=Kea opens a room under a name.
 
-import { byId, createClient, createPast, element, fillShellLines, momentOf, plainText, timeElement } from '/common.js';
+import { byId, createClient, createPast, element, enableCopyButtons, fillShellLines, momentOf, plainText, timeElement } from '/common.js';
 
 const TEXT_MAX = 2000;
 const KEPT_MAX = 500; // Messages per room in this page.
@@ -125,13 +125,15 @@ function showFate(entry) {
     const isWaiting = entry.fate === 'waiting';
     entry.item.classList.toggle('waiting', isWaiting);
     entry.item.querySelector('.fate')?.remove();
+    const following = isAtEnd();
     if (isWaiting && (entry.isHeld || client.state !== 'connected')) {
         entry.item.append(element('p', { class: 'fate' }, 'Waits for the connection.'));
+    } else if (entry.fate === 'failed') {
+        const again = element('button', { class: 'button quiet small', type: 'button' }, 'Send again');
+        again.addEventListener('click', () => send(entry));
+        entry.item.append(element('p', { class: 'fate failed' }, `Not sent: ${entry.why} `, again));
     }
-    if (entry.fate !== 'failed') return;
-    const again = element('button', { class: 'button quiet small', type: 'button' }, 'Send again');
-    again.addEventListener('click', () => send(entry));
-    entry.item.append(element('p', { class: 'fate failed' }, `Not sent: ${entry.why} `, again));
+    if (following) scrollToEnd();
 }
 
 function setFate(entry, fate, why) {
@@ -208,6 +210,7 @@ function drawEmpty() {
     list.append(byId('empty').content.cloneNode(true));
     list.querySelector('.empty code').dataset.channel = `chat:${current.name}`;
     fillShellLines(list);
+    enableCopyButtons(list);
 }
 
 // `remember` puts the room into the browser's history, in place of the page's address or after it.

@@ -143,8 +143,8 @@ export async function fillShellLines(root) {
 }
 
 // Buttons with data-copy="ID" copy that element's text.
-export function enableCopyButtons() {
-    for (const button of document.querySelectorAll('[data-copy]')) {
+export function enableCopyButtons(root) {
+    for (const button of root.querySelectorAll('[data-copy]')) {
         // Only pages from https and from this computer may write to the clipboard.
         if (!navigator.clipboard) button.hidden = true;
         button.addEventListener('click', async () => {

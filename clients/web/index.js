@@ -43,4 +43,4 @@ byId('hello').addEventListener('click', () => {
     client.publish('demo:hello', 'Hello from a page').catch(({ message }) => show(`Not sent: ${message}`));
 });
 fillShellLines(document);
-enableCopyButtons();
+enableCopyButtons(document);

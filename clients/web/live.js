@@ -179,4 +179,4 @@ button.addEventListener('click', () => simulation.toggle());
 if (new URLSearchParams(location.search).has('simulate')) simulation.toggle();
 byId('line-feed').textContent = `deploy/demo-feed -u ${location.origin}`;
 fillShellLines(document);
-enableCopyButtons();
+enableCopyButtons(document);

@@ -148,7 +148,10 @@ test('who goes offline reads that, and what was written meanwhile goes out once 
     await chat.say('from the tunnel');
     // Longer than the client waits for an answer.
     await page.clock.fastForward(11_000);
-    await chat.message('from the tunnel').locator('.fate', { hasText: 'Waits for the connection' }).waitFor();
+    const fate = chat.message('from the tunnel').locator('.fate', { hasText: 'Waits for the connection' });
+    await fate.waitFor();
+    const { y, height } = await fate.boundingBox();
+    assert.ok(y + height <= (await page.locator('#composer').boundingBox()).y, 'in sight');
     await page.context().setOffline(false);
     await chat.connected();
     await chat.sees('from the tunnel');
@@ -219,6 +222,8 @@ test('words from right to left are read so, and a letter is what people take for
     assert.equal(await direction(chat.message('مرحبا').locator('.body')), 'rtl');
     assert.equal(await direction(chat.message('مرحبا').locator('.by b')), 'rtl');
     assert.equal(await direction(chat.message('hello').locator('.body')), 'ltr');
+    const left = async (text) => (await chat.message(text).locator('.body').boundingBox()).x;
+    assert.equal(await left('مرحبا'), await left('hello'), 'beside its author');
     assert.equal(await chat.message('hello').locator('.avatar').textContent(), '👩‍🚀A');
     await chat.page.fill('#text', 'مرحبا');
     assert.equal(await direction(chat.page.locator('#text')), 'rtl');
