@@ -20,11 +20,12 @@ export interface Options {
     /** Those that may be used, the best first. Without it all of them, and the one that worked last is tried first
      * on the next visit. */
     transports?: Transport[];
-    /** Sent with every attempt. A function is asked each time; after a refusal it is asked once more. */
+    /** Sent with every attempt; a function is asked each time, and after a refusal once more. Gateways have no tokens
+     * yet: they refuse by `token_unsupported` what brings one by websocket. */
     token?: string | (() => string | undefined | Promise<string | undefined>);
     /** Called on every change, and on every failed attempt while connecting. */
     onState?(state: State, detail: StateDetail): void;
-    /** Errors that belong to no channel and to no promise. */
+    /** Errors that belong to no channel and to no promise, each once until there is a connection. */
     onError?(error: FantailError): void;
 }
 
@@ -58,17 +59,17 @@ export interface Subscribed {
 export interface Listener<T = any> {
     /** Only what comes after this id, which another page or visit has seen. */
     since?: string;
-    /** So many of the channel's newest messages first. Over HTTP, channels that begin together get the largest. */
+    /** So many of the channel's newest messages first. Over HTTP, channels that begin together get the largest. Where
+     * the channel is held already, this listener alone gets them. */
     last?: number;
     /** A payload: a JSON value, or Uint8Array when it was binary. */
     onMessage?(data: T, message: Message): void;
     /** Messages were lost here, or may have been: load anew what must be complete. */
     onGap?(event: ChannelEvent): void;
     onSubscribed?(reply: Subscribed): void;
-    /** The subscription was refused. It is tried again with the next connection. */
+    /** The subscription was refused, told once. With `error.retry` it is tried again until it holds; else it stands until
+     * somebody subscribes anew. */
     onError?(error: FantailError): void;
-    onJoin?(event: ChannelEvent): void;
-    onLeave?(event: ChannelEvent): void;
 }
 
 export interface Subscription {
@@ -79,19 +80,29 @@ export interface Subscription {
 }
 
 export interface PublishOptions {
-    /** Idempotency key: publishing it again within the server's window has no effect, so that a publish whose
-     * connection broke is repeated by itself. */
+    /** Idempotency key: in channels with history publishing it again within five minutes has no effect, so that a
+     * publish whose connection broke is repeated by itself. */
     key?: string;
     /** `high` is not held back where the server gathers messages into batches. */
     priority?: 'high' | 'low';
 }
 
-/** `code` is the server's (`channel_forbidden`, ...) or one of ours: `disconnected`, `connection_lost` (whether
- * the publish took effect is unknown), `timeout`, `message_too_large`, `not_supported` (history and presence need the
- * websocket transport). */
+/** `code` is the server's (`channel_forbidden`, ...) or one of ours. Of requests: `disconnected`, `unreachable`,
+ * `connection_lost` and `timeout` (whether a publish took effect is unknown), `message_too_large`, `unavailable` (a proxy
+ * said so). Of connections: `bad_message`, `too_many_channels`, `request_too_large`. `message` is a sentence. */
 export class FantailError extends Error {
-    constructor(code: string, message?: string);
+    constructor(code: string, message?: string, retry?: boolean);
     readonly code: string;
+    /** Whether it passes by itself. */
+    readonly retry: boolean;
+}
+
+export interface History {
+    channel: string;
+    position?: string;
+    /** With `since`: whether these are all messages after it. */
+    recovered?: boolean;
+    messages: Message[];
 }
 
 export class Fantail {
@@ -110,11 +121,12 @@ export class Fantail {
     /** Subscriptions stay, and take effect again with connect(). */
     disconnect(): void;
 
-    /** Takes effect with the connection, and again with each later one. A function is `onMessage`. */
+    /** Takes effect with the connection, and again with each later one. A function is `onMessage`. Throws a TypeError
+     * where the name or the listener is none. */
     subscribe<T = any>(channel: string, listener: Listener<T> | ((data: T, message: Message) => void)): Subscription;
 
-    /** `data` is a JSON value, or Uint8Array. While connecting it waits for the connection, 10 s at most. */
+    /** `data` is a JSON value, or Uint8Array. While connecting it waits for the connection, 5 minutes at most; the
+     * answer, and what passes by itself, takes 10 s at most. */
     publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ id?: string }>;
-    history(channel: string, options?: { last?: number; since?: string }): Promise<Record<string, any>>;
-    presence(channel: string): Promise<Record<string, any>>;
+    history(channel: string, options?: { last?: number; since?: string }): Promise<History>;
 }

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 // Stand-ins for what a browser gives: a clock that tests move, and WebSockets, requests and storage whose other side
 // is the test.
 
@@ -29,6 +31,11 @@ export class FakeClock {
         return this.#timers.size;
     }
 
+    // Time passes and no timer fires, as in a laptop whose lid is closed.
+    sleep(ms) {
+        this.now += ms;
+    }
+
     // Lets what is already settled run on, then moves on from timer to timer.
     async tick(ms = 0) {
         const end = this.now + ms;
@@ -36,12 +43,12 @@ export class FakeClock {
         for (;;) {
             const [id, next] = [...this.#timers].sort(([, a], [, b]) => a.at - b.at)[0] ?? [];
             if (!next || next.at > end) break;
-            this.now = next.at;
+            this.now = Math.max(this.now, next.at);
             this.#timers.delete(id);
             next.callback(...next.values);
             await settle();
         }
-        this.now = end;
+        this.now = Math.max(this.now, end);
     }
 }
 
@@ -82,6 +89,12 @@ export class FakeWebSocket {
 
     say(...frames) {
         this.onmessage?.({ data: frames.map((frame) => JSON.stringify(frame)).join('\n') });
+    }
+
+    // As in Node 22, which tells of no close after it; browsers and Node 24 do.
+    fail(message) {
+        this.readyState = 3;
+        this.onerror({ message });
     }
 
     drop(code, reason = '') {
@@ -137,6 +150,7 @@ class FakeRequest {
             this.reject = reject;
         });
         this.response.catch(() => {});
+        if (this.signal) setMaxListeners(0, this.signal);
         this.signal?.addEventListener('abort', () => {
             this.aborted = true;
             this.reject(new DOMException('aborted', 'AbortError'));
@@ -181,19 +195,5 @@ export class FakeStorage {
 
     setItem(name, value) {
         this.#items.set(name, String(value));
-    }
-}
-
-// The native EventSource, for where fetch cannot stream.
-export class FakeEventSource {
-    static all = [];
-
-    constructor(url) {
-        this.url = new URL(url);
-        FakeEventSource.all.push(this);
-    }
-
-    close() {
-        this.closed = true;
     }
 }
