@@ -61,25 +61,32 @@ static int hex_value(char c) {
     return -1;
 }
 
-bool text_percent_decode(struct bytes text, struct buf *out) {
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (c == '+') {
-            c = ' ';
-        } else if (c == '%') {
-            if (text.len - i < 3)
-                return false;
-            int high = hex_value(text.data[i + 1]);
-            int low = hex_value(text.data[i + 2]);
-            if (high < 0 || low < 0)
-                return false;
-            c = (char)(high << 4 | low);
-            i += 2;
-        }
-        if (!buf_append_char(out, c))
+/* The byte that "%XX" stands for, or -1. */
+static int escaped_byte(struct bytes text) {
+    int high = text.len < 3 ? -1 : hex_value(text.data[1]);
+    int low = text.len < 3 ? -1 : hex_value(text.data[2]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+static bool decode(struct bytes text, bool is_plus_space, struct buf *out) {
+    while (text.len > 0) {
+        bool is_escape = text.data[0] == '%';
+        int c = is_escape ? escaped_byte(text) : text.data[0];
+        if (is_escape && c < 0)
             return false;
+        if (!buf_append_char(out, is_plus_space && !is_escape && c == '+' ? ' ' : (char)c))
+            return false;
+        text = bytes_skip(text, is_escape ? 3 : 1);
     }
     return true;
+}
+
+bool text_percent_decode(struct bytes text, struct buf *out) {
+    return decode(text, false, out);
+}
+
+bool text_query_decode(struct bytes text, struct buf *out) {
+    return decode(text, true, out);
 }
 
 bool text_parse_u64(struct bytes text, uint64_t *value) {

@@ -11,8 +11,9 @@
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool text_is_utf8(struct bytes text);
 
-/* Decodes %XX, and '+' as a space, as in a query string. False on a broken escape or when `out` is full. */
+/* Decodes %XX, and in a query string '+' as a space. False on a broken escape or when `out` is full. */
 bool text_percent_decode(struct bytes text, struct buf *out);
+bool text_query_decode(struct bytes text, struct buf *out);
 
 /* A whole decimal number without sign or spaces. False, with `*value` untouched, when it is not one or does
  * not fit. */

@@ -44,6 +44,7 @@ struct limits_config {
     uint32_t outbox_messages;
     uint64_t outbox_total_bytes; /* Per worker process. */
     uint32_t handshake_seconds;
+    uint32_t keepalive_seconds;
     uint32_t idle_seconds;         /* 0: a silent client may stay. */
     uint32_t commands_per_second;  /* Per session; replays also per address. 0: no limit. */
     uint32_t publishes_per_second; /* Per session, over HTTP per address; 0: no limit. */

@@ -116,7 +116,7 @@ static const struct setting config_items[] = {
         websocket.compression, compression_names, COMPRESSION_AUTO, RELOAD,
         "Whether messages are compressed for WebSocket clients that offer permessage-deflate, once for all "
         "of "
-        "them: \"on\", \"off\", or \"auto\": with libwebsockets 4.2 and later. Counts for new connections."),
+        "them: \"on\", \"off\", or \"auto\", which is on. Counts for new connections."),
     NUMBER(websocket.compression_min_bytes, 0, 64 << 20, 256, RELOAD,
            "Smaller messages are sent as they are."),
 
@@ -138,7 +138,10 @@ static const struct setting config_items[] = {
     NUMBER(limits.outbox_total_bytes, 1024, 1ull << 50, 1 << 30, RELOAD,
            "What may wait for all clients of a worker process together."),
     NUMBER(limits.handshake_seconds, 1, 600, 10, RELOAD,
-           "How long a new connection may take to become a request."),
+           "How long a request may take to arrive, from its first byte on."),
+    NUMBER(limits.keepalive_seconds, 1, 3600, 75, RELOAD,
+           "How long a connection may wait for its next request. Longer than the idle timeout of the load "
+           "balancer, often 60 s, or it sends requests into connections that are just closed."),
     NUMBER(limits.idle_seconds, 0, 604800, 0, RELOAD,
            "A client that sends nothing for so long is disconnected. 0: it may stay."),
     NUMBER(limits.commands_per_second, 0, 100000, 100, RELOAD,

@@ -153,6 +153,7 @@ static bool start(struct worker *worker) {
         .routes = public_routes,
         .context = &worker->site,
         .body_bytes_max = config->limits.message_bytes,
+        .append_refusal_headers = public_append_refusal_headers,
         .on_websocket = public_on_websocket,
     };
     worker->server = server_create(&server);

@@ -18,8 +18,8 @@ struct asking {
 static void read_asking(const struct request *request, const struct config *config, struct asking *asking) {
     buf_init(&asking->origin, HEADER_BYTES_MAX);
     buf_init(&asking->host, HEADER_BYTES_MAX);
-    request_header(request, HEADER_ORIGIN, &asking->origin);
-    request_header(request, HEADER_HOST, &asking->host);
+    request_field(request, FIELD_ORIGIN, &asking->origin);
+    buf_append_bytes(&asking->host, request_host(request));
     struct bytes host = buf_bytes(&asking->host);
     asking->is_own_host = host_is_own(host, config->hosts, config->host_count);
     asking->page = asking->origin.overflow ? PAGE_REFUSED

@@ -8,7 +8,7 @@
 #include "gateway/core/rates.h"
 #include "gateway/core/session.h"
 #include "gateway/subscribe.h"
-#include "gateway/transport/static.h"
+#include "gateway/transport/http/static.h"
 #include "gateway/transport/websocket.h"
 
 /* Longer values of headers and keys are nobody's. */
@@ -16,11 +16,11 @@ enum { HEADER_BYTES_MAX = 1024 };
 
 /* --- WebSockets ------------------------------------------------------------------------------ */
 
-static enum error may_upgrade(struct request *request, void *context) {
+static enum error may_upgrade(const struct request *request, void *context) {
     return pages_admit(request, context);
 }
 
-static enum error may_upgrade_subscribe(struct request *request, void *context) {
+static enum error may_upgrade_subscribe(const struct request *request, void *context) {
     enum error error = may_upgrade(request, context);
     return error == ERR_OK ? subscribe_may_upgrade(request, context) : error;
 }
@@ -82,11 +82,26 @@ static bool may_publish(struct exchange *exchange, struct public_site *site) {
     return may;
 }
 
-static enum error check_publish(struct exchange *exchange, struct public_site *site, struct bytes channel) {
-    if (!channel_name_is_valid(channel))
-        return ERR_CHANNEL_INVALID;
-    if (!channel_namespace(site->config, channel)->client_publish)
-        return ERR_PUBLISH_FORBIDDEN;
+static enum error check_channel(const struct request *request, const struct public_site *site) {
+    struct buf channel;
+    enum error error = ERR_OK;
+    buf_init(&channel, 0);
+    request_query(request, "channel", 0, &channel);
+    if (!channel_name_is_valid(buf_bytes(&channel)))
+        error = ERR_CHANNEL_INVALID;
+    else if (!channel_namespace(site->config, buf_bytes(&channel))->client_publish)
+        error = ERR_PUBLISH_FORBIDDEN;
+    buf_finish(&channel);
+    return error;
+}
+
+/* What may not be published need not be sent. */
+static enum error may_begin_publish(const struct request *request, void *context) {
+    enum error error = pages_admit(request, context);
+    return error == ERR_OK && request->method == METHOD_POST ? check_channel(request, context) : error;
+}
+
+static enum error check_publish(struct exchange *exchange, struct public_site *site) {
     if (exchange_body(exchange).len > site->config->limits.message_bytes)
         return ERR_MESSAGE_TOO_LARGE;
     return may_publish(exchange, site) ? ERR_OK : ERR_RATE_LIMITED;
@@ -97,7 +112,7 @@ static enum error check_content_type(const struct exchange *exchange) {
     struct buf type;
     enum error error = ERR_OK;
     buf_init(&type, HEADER_BYTES_MAX);
-    request_header(exchange_request(exchange), HEADER_CONTENT_TYPE, &type);
+    request_field(exchange_request(exchange), FIELD_CONTENT_TYPE, &type);
     if (bytes_start_with(buf_bytes(&type), BYTES_LITERAL("multipart/")))
         error = ERR_MEDIA_TYPE;
     else if (bytes_start_with(buf_bytes(&type), BYTES_LITERAL("application/json")) &&
@@ -119,7 +134,7 @@ static void publish(struct exchange *exchange, struct public_site *site, struct 
     request_query(exchange_request(exchange), "channel", 0, &channel);
     request_query(exchange_request(exchange), "idempotency_key", 0, &key);
     request_query(exchange_request(exchange), "priority", 0, &priority);
-    enum error error = check_publish(exchange, site, buf_bytes(&channel));
+    enum error error = check_publish(exchange, site);
     if (error == ERR_OK)
         error = check_content_type(exchange);
     if (error != ERR_OK) {
@@ -156,13 +171,10 @@ static void answer(struct exchange *exchange, struct public_site *site,
                    void (*handle)(struct exchange *exchange, struct public_site *site,
                                   struct bytes headers)) {
     struct buf headers;
-    enum error error = pages_admit(exchange_request(exchange), site);
     buf_init(&headers, 0);
     pages_append_headers(exchange_request(exchange), site, &headers);
     buf_append_char(&headers, '\0');
-    if (error != ERR_OK)
-        exchange_reply_error(exchange, error, headers.data);
-    else if (exchange_request(exchange)->method == METHOD_OPTIONS)
+    if (exchange_request(exchange)->method == METHOD_OPTIONS)
         reply_preflight(exchange, buf_bytes(&headers));
     else
         handle(exchange, site, buf_bytes(&headers));
@@ -193,12 +205,20 @@ static void handle_unknown(struct exchange *exchange, void *context) {
 }
 
 static void handle_file(struct exchange *exchange, void *context) {
-    struct public_site *site = context;
-    enum error error = pages_admit_host(exchange_request(exchange), site);
-    if (error != ERR_OK)
-        exchange_reply_error(exchange, error, "");
-    else
-        static_serve(exchange, site->config->static_dir);
+    const struct public_site *site = context;
+    static_serve(exchange, site->config->static_dir);
+}
+
+void public_append_refusal_headers(const struct request *request, void *context, struct buf *lines) {
+    pages_append_headers(request, context, lines);
+}
+
+static enum error may_begin(const struct request *request, void *context) {
+    return pages_admit(request, context);
+}
+
+static enum error may_begin_file(const struct request *request, void *context) {
+    return pages_admit_host(request, context);
 }
 
 const struct route public_routes[] = {
@@ -206,11 +226,16 @@ const struct route public_routes[] = {
     {.path = "/v1/subscribe",
      .methods = METHOD_GET | METHOD_HEAD | METHOD_OPTIONS,
      .handle = handle_subscribe,
+     .may_begin = may_begin,
      .may_upgrade = may_upgrade_subscribe},
-    {.path = "/v1/publish", .methods = METHOD_POST | METHOD_OPTIONS, .handle = handle_publish},
+    {.path = "/v1/publish",
+     .methods = METHOD_POST | METHOD_OPTIONS,
+     .handle = handle_publish,
+     .may_begin = may_begin_publish},
     {.path = "/v1/*",
      .methods = METHOD_GET | METHOD_HEAD | METHOD_POST | METHOD_OPTIONS,
-     .handle = handle_unknown},
-    {.path = "/*", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_file},
+     .handle = handle_unknown,
+     .may_begin = may_begin},
+    {.path = "/*", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_file, .may_begin = may_begin_file},
     {0},
 };

@@ -16,6 +16,8 @@ struct public_site {
 
 /* Their context is a struct public_site. */
 extern const struct route public_routes[];
+/* For server_options. */
+void public_append_refusal_headers(const struct request *request, void *context, struct buf *lines);
 void public_on_websocket(struct connection *connection, void *context);
 
 #endif

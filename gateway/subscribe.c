@@ -39,7 +39,7 @@ struct wanted {
 /* Where the client left off: what the query says, or the header that a browser's EventSource sends. */
 static void read_cursor(const struct request *request, struct buf *cursor) {
     if (!request_query(request, "cursor", 0, cursor))
-        request_custom_header(request, "last-event-id:", cursor);
+        request_field(request, FIELD_LAST_EVENT_ID, cursor);
 }
 
 static enum error read_start(const struct request *request, struct start *start) {
@@ -186,7 +186,7 @@ static enum error choose(const struct request *request, uint64_t wait_seconds, e
             error = ERR_TRANSPORT_UNKNOWN;
         else if (i == RECEIVE_WEBSOCKET)
             error = ERR_UPGRADE_REQUIRED;
-    } else if (request_header(request, HEADER_ACCEPT, &value)) {
+    } else if (request_field(request, FIELD_ACCEPT, &value)) {
         if (contains(buf_bytes(&value), "text/event-stream"))
             *receiving = RECEIVE_SSE;
         else if (contains(buf_bytes(&value), "application/x-ndjson"))
@@ -222,9 +222,9 @@ static struct session *open_session(struct public_site *site, const struct trans
 static void begin_stream(struct exchange *exchange, struct public_site *site, const struct wanted *wanted,
                          enum receiving receiving, const char *cors) {
     bool is_list = wanted->count > 1;
-    const struct transport *transport = receiving == RECEIVE_SSE
-                                            ? sse_transport(is_list)
-                                            : stream_transport(is_list, exchange_is_http_1_1(exchange));
+    const struct transport *transport =
+        receiving == RECEIVE_SSE ? sse_transport(is_list)
+                                 : stream_transport(is_list, exchange_request(exchange)->head->is_http_1_1);
     uint64_t client = client_of(exchange_request(exchange), site);
     struct connection *connection = stream_begin(exchange, transport, cors);
     if (connection == NULL)
@@ -268,7 +268,7 @@ void subscribe_handle(struct exchange *exchange, struct public_site *site, const
     free(wanted);
 }
 
-enum error subscribe_may_upgrade(struct request *request, const struct public_site *site) {
+enum error subscribe_may_upgrade(const struct request *request, const struct public_site *site) {
     enum error error;
     connection_set_data(request->connection, read_wanted(request, site, &error));
     return error;

@@ -8,7 +8,7 @@
 void subscribe_handle(struct exchange *exchange, struct public_site *site, const char *cors);
 
 /* The WebSocket form: remembers what the URL asks for until the WebSocket is open, and then asks for it. */
-enum error subscribe_may_upgrade(struct request *request, const struct public_site *site);
+enum error subscribe_may_upgrade(const struct request *request, const struct public_site *site);
 void subscribe_on_websocket(struct connection *connection, struct session *session);
 
 #endif

@@ -77,7 +77,7 @@ static const char options_text[] =
     "      --json FILE                 all numbers; - is standard output\n"
     "      --html FILE                 a page with charts that needs nothing else\n"
     "      --title TEXT                of that page\n"
-    "      --quiet                     no progress line, of which there is one on a terminal only\n"
+    "      --quiet                     no progress\n"
     "  -h, --help  --version\n"
     "\n"
     "Numbers may end in k: -n 18k. Ctrl-C ends the run and prints what it has. The exit status is 1 when "

@@ -1,20 +1,17 @@
 #include "loadtest/monitor.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "common/buf.h"
 #include "common/clock.h"
 #include "loadtest/format.h"
 
 /* Of a shorter time no rate says anything. */
 #define SPAN_SECONDS_MIN 0.05
 
-enum { PRINT_MS = 250, BAR_CELLS = 20, BAR_COLUMNS_MIN = 70 };
+enum { PRINT_TERMINAL_MS = 250, PRINT_PLAIN_MS = 2000, BAR_CELLS = 20 };
 
 void monitor_start(struct monitor *monitor, const struct options *options, struct board *board,
                    struct result *result) {
@@ -23,7 +20,7 @@ void monitor_start(struct monitor *monitor, const struct options *options, struc
     monitor->board = board;
     monitor->result = result;
     monitor->began_ns = clock_monotonic_ns();
-    monitor->shows_progress = !options->quiet && isatty(STDERR_FILENO);
+    monitor->is_terminal = isatty(STDERR_FILENO);
     monitor_read(monitor, false, &monitor->last);
     result->server_processes = monitor->server.count;
     result->has_server = monitor->server.count > monitor->last.server.gone;
@@ -33,6 +30,8 @@ void monitor_enter(struct monitor *monitor, enum phase phase, double seconds) {
     monitor->phase = phase;
     monitor->phase_seconds = seconds;
     monitor->phase_from_ns = clock_monotonic_ns();
+    if (!monitor->is_terminal)
+        monitor->next_print_ns = 0; /* Each phase has at least one line. */
 }
 
 static uint64_t own_cpu_ns(const struct board *board) {
@@ -73,83 +72,50 @@ struct span monitor_span(const struct reading *from, const struct reading *to) {
     };
 }
 
-/* A line that would wrap could not be written over. Asked each time: windows change. */
-static size_t terminal_width(void) {
-    struct winsize size;
-    bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    return (is_known ? size.ws_col : 80) - 1u;
-}
-
-/* Appends where there is room for all of it. */
-__attribute__((format(printf, 3, 4))) static void add(struct buf *line, size_t width, const char *format,
-                                                      ...) {
-    char text[128];
-    va_list arguments;
-    va_start(arguments, format);
-    int len = vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (len >= 0 && line->len + (size_t)len <= width)
-        buf_append_text(line, text);
-}
-
-static void add_bar(struct buf *line, size_t width, double part) {
-    char cells[BAR_CELLS + 1];
+static void print_bar(FILE *out, double part) {
     int full = part >= 1 ? BAR_CELLS : (int)(part * BAR_CELLS);
-    if (width < BAR_COLUMNS_MIN)
-        return;
+    fputs("[", out);
     for (int i = 0; i < BAR_CELLS; i++)
-        cells[i] = i < full ? '=' : i == full ? '>' : ' ';
-    cells[BAR_CELLS] = '\0';
-    add(line, width, "[%s] ", cells);
+        fputc(i < full ? '=' : i == full ? '>' : ' ', out);
+    fputs("] ", out);
 }
 
-static void add_connects(struct monitor *monitor, const struct sample *sample, struct buf *line,
-                         size_t width) {
-    char live[32], wanted[32], rate[32];
-    add_bar(line, width, (double)monitor->sum.live / monitor->options->subscribers);
-    add(line, width, "%s of %s connected", format_count(live, monitor->sum.live),
-        format_count(wanted, monitor->options->subscribers));
-    add(line, width, ", %s/s", format_count(rate, (uint64_t)sample->connects_per_second));
-}
-
-static void add_deliveries(struct monitor *monitor, const struct sample *sample, struct buf *line,
-                           size_t width) {
+static void print_progress(struct monitor *monitor, const struct sample *sample) {
+    const struct client_counts *sum = &monitor->sum;
+    FILE *out = stderr;
     double elapsed = (double)(monitor->last.at_ns - monitor->phase_from_ns) / 1e9;
     char text[32];
-    if (monitor->phase_seconds > 0)
-        add_bar(line, width, elapsed / monitor->phase_seconds);
-    add(line, width, "%5.1f", elapsed);
-    if (monitor->phase_seconds > 0)
-        add(line, width, "/%g", monitor->phase_seconds);
-    add(line, width, " s  %s live", format_count(text, monitor->sum.live));
-    if (monitor->sum.sequences.lost > 0)
-        add(line, width, "  LOST %s", format_count(text, monitor->sum.sequences.lost));
-    add(line, width, "  %s/s out", format_count(text, (uint64_t)sample->delivered_per_second));
-    add(line, width, "  %s msg/s in", format_rate(text, sample->published_per_second));
-    if (sample->p99_ns > 0) {
-        add(line, width, "  p99 %s", format_ns(text, sample->p99_ns));
-        add(line, width, "  p50 %s", format_ns(text, sample->p50_ns));
+    fputs(monitor->is_terminal ? "\r\033[K" : "", out);
+    fprintf(out, "%-8s", phase_name(monitor->phase));
+    if (monitor->phase == PHASE_CONNECT) {
+        if (monitor->is_terminal)
+            print_bar(out, (double)sum->live / monitor->options->subscribers);
+        fprintf(out, "%s", format_count(text, sum->live));
+        fprintf(out, " of %s connected", format_count(text, monitor->options->subscribers));
+        fprintf(out, ", %s/s", format_count(text, (uint64_t)sample->connects_per_second));
+    } else {
+        if (monitor->is_terminal && monitor->phase_seconds > 0)
+            print_bar(out, elapsed / monitor->phase_seconds);
+        fprintf(out, "%5.1f", elapsed);
+        if (monitor->phase_seconds > 0)
+            fprintf(out, "/%g", monitor->phase_seconds);
+        fprintf(out, " s  %s live", format_count(text, sum->live));
+        fprintf(out, "  %s msg/s in", format_rate(text, sample->published_per_second));
+        fprintf(out, "  %s/s out", format_count(text, (uint64_t)sample->delivered_per_second));
+        if (sample->p99_ns > 0) {
+            fprintf(out, "  p50 %s", format_ns(text, sample->p50_ns));
+            fprintf(out, "  p99 %s", format_ns(text, sample->p99_ns));
+        }
     }
-}
-
-/* As much as the terminal has room for, what matters most first. */
-static void print_progress(struct monitor *monitor, const struct sample *sample) {
-    struct buf line;
-    size_t width = terminal_width();
-    char text[32];
-    buf_init(&line, 0);
-    add(&line, width, "%-8s", phase_name(monitor->phase));
-    if (monitor->phase == PHASE_CONNECT)
-        add_connects(monitor, sample, &line, width);
-    else
-        add_deliveries(monitor, sample, &line, width);
-    if (monitor->result->has_server)
-        add(&line, width, "  server %.0f %% %s", sample->server_cpu * 100,
-            format_bytes(text, sample->rss_bytes));
-    add(&line, width, "  own %.0f %%", sample->own_cpu * 100);
-    fprintf(stderr, "\r\033[K%.*s", BYTES_FMT(buf_bytes(&line)));
-    fflush(stderr);
-    buf_finish(&line);
+    if (sum->sequences.lost > 0)
+        fprintf(out, "  LOST %s", format_count(text, sum->sequences.lost));
+    if (monitor->result->has_server) {
+        fprintf(out, "  server %.0f %%", sample->server_cpu * 100);
+        fprintf(out, " %s", format_bytes(text, sample->rss_bytes));
+    }
+    fprintf(out, "  own %.0f %%", sample->own_cpu * 100);
+    fputs(monitor->is_terminal ? "" : "\n", out);
+    fflush(out);
 }
 
 static void keep(struct result *result, const struct sample *sample) {
@@ -190,13 +156,14 @@ void monitor_sample(struct monitor *monitor) {
     };
     monitor->last = now;
     keep(monitor->result, &sample);
-    if (!monitor->shows_progress || monitor->phase == PHASE_START || now.at_ns < monitor->next_print_ns)
+    if (monitor->options->quiet || monitor->phase == PHASE_START || now.at_ns < monitor->next_print_ns)
         return;
-    monitor->next_print_ns = now.at_ns + PRINT_MS * 1000000ull - 50000000;
+    uint64_t pause_ms = monitor->is_terminal ? PRINT_TERMINAL_MS : PRINT_PLAIN_MS;
+    monitor->next_print_ns = now.at_ns + pause_ms * 1000000 - 50000000;
     print_progress(monitor, &sample);
 }
 
 void monitor_end_line(const struct monitor *monitor) {
-    if (monitor->shows_progress)
+    if (monitor->is_terminal && !monitor->options->quiet)
         fputs("\r\033[K", stderr);
 }

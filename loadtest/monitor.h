@@ -29,7 +29,7 @@ struct monitor {
     double phase_seconds; /* How long it is meant to last; 0: open. */
     struct reading last;
     uint64_t next_print_ns;
-    bool shows_progress; /* On a terminal only. */
+    bool is_terminal;
     struct client_counts sum; /* Of the latest sample. */
     struct histogram latency; /* All transports, at the latest sample. */
     struct histogram recent;  /* Between the last two. */

@@ -8,7 +8,10 @@
 #include "common/xalloc.h"
 #include "gateway/admin/api.h"
 
-enum { HEADER_BYTES_MAX = 1024 };
+enum {
+    HEADER_BYTES_MAX = 1024,
+    CALL_BYTES_MAX = 32,
+};
 
 static const char no_cache[] = "Cache-Control: no-store\r\n";
 
@@ -73,11 +76,11 @@ static bool is_authorized(const struct request *request, const char *key) {
     struct buf header;
     bool is_right = false;
     buf_init(&header, HEADER_BYTES_MAX);
-    if (request_header(request, HEADER_AUTHORIZATION, &header)) {
+    if (request_field(request, FIELD_AUTHORIZATION, &header)) {
         struct bytes value = buf_bytes(&header);
         is_right = value.len > 7 && text_equal_nocase(bytes_make(value.data, 7), "bearer ") &&
                    key_is(bytes_skip(value, 7), key);
-    } else if (request_custom_header(request, "x-api-key:", &header)) {
+    } else if (request_field(request, FIELD_X_API_KEY, &header)) {
         is_right = key_is(buf_bytes(&header), key);
     }
     buf_finish(&header);
@@ -137,21 +140,31 @@ static void append_query(const struct request *request, struct buf *out) {
     buf_append_char(out, '}');
 }
 
+/* Terminated; "" for what can be none. */
+static void read_call(const struct request *request, char call[CALL_BYTES_MAX]) {
+    struct bytes name = bytes_skip(request->path, strlen("/api/v1/"));
+    snprintf(call, CALL_BYTES_MAX, "%.*s", name.len < CALL_BYTES_MAX ? (int)name.len : 0, name.data);
+}
+
+/* Who has no key gets no body into our memory. */
+static enum error may_call(const struct request *request, void *context) {
+    struct admin *admin = context;
+    char call[CALL_BYTES_MAX];
+    read_call(request, call);
+    if (admin->api_key[0] == '\0')
+        return ERR_API_DISABLED;
+    if (!is_authorized(request, admin->api_key))
+        return ERR_KEY_REQUIRED;
+    return api_is_call(call) ? ERR_OK : ERR_NOT_FOUND;
+}
+
 static void handle_api(struct exchange *exchange, void *context) {
     struct admin *admin = context;
     const struct request *request = exchange_request(exchange);
-    const char *call = request->path.data + strlen("/api/v1/");
-    enum error error = ERR_OK;
-    if (admin->api_key[0] == '\0')
-        error = ERR_API_DISABLED;
-    else if (!is_authorized(request, admin->api_key))
-        error = ERR_KEY_REQUIRED;
-    else if (!api_is_call(call))
-        error = ERR_NOT_FOUND;
-    else if (request->method != METHOD_POST && (!api_asks_all(call) || strcmp(call, "disconnect") == 0))
-        error = ERR_METHOD_NOT_ALLOWED;
-    if (error != ERR_OK) {
-        exchange_reply_error(exchange, error, error == ERR_METHOD_NOT_ALLOWED ? "Allow: POST\r\n" : "");
+    char call[CALL_BYTES_MAX];
+    read_call(request, call);
+    if (request->method != METHOD_POST && (!api_asks_all(call) || strcmp(call, "disconnect") == 0)) {
+        exchange_reply_error(exchange, ERR_METHOD_NOT_ALLOWED, "Allow: POST\r\n");
         return;
     }
     struct api_request *waiting = xmalloc(sizeof *waiting);
@@ -172,6 +185,6 @@ const struct route admin_routes[] = {
     {.path = "/healthz", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_health},
     {.path = "/readyz", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_ready},
     {.path = "/metrics", .methods = METHOD_GET | METHOD_HEAD, .handle = handle_metrics},
-    {.path = "/api/v1/*", .methods = METHOD_GET | METHOD_POST, .handle = handle_api},
+    {.path = "/api/v1/*", .methods = METHOD_GET | METHOD_POST, .handle = handle_api, .may_begin = may_call},
     {0},
 };

@@ -14,7 +14,7 @@ static const char *const transport_labels[TRANSPORT_COUNT] = {"websocket", "sse"
 static const char *const drop_labels[DROP_REASON_COUNT] = {"oldest", "conflated", "disconnected",
                                                            "too_large"};
 static const char *const refusal_labels[REFUSAL_COUNT] = {"full",      "per_ip", "rate", "proxy_header",
-                                                          "handshake", "origin", "host"};
+                                                          "handshake", "origin", "host", "http"};
 
 void metrics_observe(struct metrics_histogram *histogram, uint64_t value_us) {
     int bucket = 0;

@@ -29,6 +29,7 @@ enum refusal {
     REFUSED_HANDSHAKE,
     REFUSED_ORIGIN,
     REFUSED_HOST,
+    REFUSED_HTTP,
     REFUSAL_COUNT
 };
 

@@ -11,15 +11,15 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "gateway/core/limits.h"
+#include "gateway/transport/http/response.h"
 #include "gateway/transport/proxy_header.h"
 
 enum {
     /* Accepts per turn: a storm of connects must not keep messages waiting. */
     ACCEPTS_PER_TURN_MAX = 16,
     BACKLOG = 4096,
-    /* Refused connections that we wait for to read the reason, so that closing does not reset the connection
-     * under the answer; and how long. Beyond that number they are reset. */
-    LINGERING_MAX = 512,
+    /* How long we wait for refused connections to read the reason, so that closing does not reset them under the
+     * answer. */
     LINGER_MS = 1000,
     /* How long to wait for a file descriptor to become free. */
     PAUSE_MS = 200,
@@ -96,7 +96,7 @@ static struct arrival *arrival_create(struct acceptor *acceptor, int fd, const s
     list_push_back(&acceptor->arrivals, &arrival->link);
     uv_poll_init(&acceptor->options.loop->uv, &arrival->poll, fd);
     arrival->poll.data = arrival;
-    uv_poll_start(&arrival->poll, UV_READABLE, on_arrival_readable);
+    uv_poll_start(&arrival->poll, UV_READABLE | UV_DISCONNECT, on_arrival_readable);
     wheel_arm(&acceptor->options.loop->wheel, &arrival->timer,
               loop_now_ms(acceptor->options.loop) + patience_ms);
     if (state == ARRIVAL_AWAITS_HEADER)
@@ -108,15 +108,17 @@ static struct arrival *arrival_create(struct acceptor *acceptor, int fd, const s
 
 /* --- Letting in, or not ---------------------------------------------------------------------- */
 
+static bool send_refusal(int fd) {
+    struct response response = {.headers = "", .connection = "close"};
+    struct buf text;
+    buf_init(&text, 0);
+    response_append_error(&text, &response, ERR_TOO_MANY_CONNECTIONS, NULL);
+    bool is_sent = send(fd, text.data, text.len, MSG_NOSIGNAL) > 0;
+    buf_finish(&text);
+    return is_sent;
+}
+
 static void refuse(struct acceptor *acceptor, int fd, const struct peer *from, enum refusal refusal) {
-    static const char full[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                               "Content-Type: application/json\r\n"
-                               "Retry-After: 5\r\n"
-                               "Connection: close\r\n"
-                               "Content-Length: 89\r\n"
-                               "\r\n"
-                               "{\"error\":{\"code\":\"too_many_connections\","
-                               "\"message\":\"The node is full. Try again later.\"}}\n";
     static const char *const reasons[REFUSAL_COUNT] = {
         [REFUSED_FULL] = "limits.connections",
         [REFUSED_PER_IP] = "limits.connections_per_ip",
@@ -134,8 +136,8 @@ static void refuse(struct acceptor *acceptor, int fd, const struct peer *from, e
                  BYTES_FMT(buf_bytes(&text)));
         buf_finish(&text);
     }
-    bool is_sent = refusal != REFUSED_PROXY && send(fd, full, sizeof full - 1, MSG_NOSIGNAL) > 0;
-    if (is_sent && acceptor->lingering < LINGERING_MAX) {
+    bool is_sent = refusal != REFUSED_PROXY && send_refusal(fd);
+    if (is_sent && acceptor->lingering < acceptor->options.lingering_max) {
         shutdown(fd, SHUT_WR);
         arrival_create(acceptor, fd, from, ARRIVAL_LINGERS, LINGER_MS);
     } else {
@@ -159,7 +161,8 @@ static void let_in(struct acceptor *acceptor, int fd, const struct peer *from) {
     options->on_accept(options->context, fd, from, is_counted);
 }
 
-static void read_header(struct arrival *arrival) {
+/* `is_over`: nothing more will come. */
+static void read_header(struct arrival *arrival, bool is_over) {
     uint8_t data[PROXY_HEADER_V2_MAX];
     struct proxy_header header;
     struct peer from = arrival->from;
@@ -171,7 +174,7 @@ static void read_header(struct arrival *arrival) {
         return;
     enum error error =
         got <= 0 ? ERR_BAD_REQUEST : proxy_header_parse(bytes_make(data, (size_t)got), &header);
-    if (error == ERR_MORE) {
+    if (error == ERR_MORE && !is_over) {
         /* What is peeked stays readable: look again when more has come, without spinning until then. */
         int more = (int)got + 1;
         setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &more, sizeof more);
@@ -194,11 +197,10 @@ static void read_header(struct arrival *arrival) {
 static void on_arrival_readable(uv_poll_t *poll, int status, int events) {
     struct arrival *arrival = poll->data;
     char ignored[1024];
-    (void)events;
     if (status < 0)
         arrival_end(arrival, true);
     else if (arrival->state == ARRIVAL_AWAITS_HEADER)
-        read_header(arrival);
+        read_header(arrival, (events & UV_DISCONNECT) != 0);
     else if (recv(arrival->fd, ignored, sizeof ignored, 0) == 0 ||
              (errno != EAGAIN && errno != EINTR && errno != 0))
         arrival_end(arrival, true);
@@ -207,11 +209,11 @@ static void on_arrival_readable(uv_poll_t *poll, int status, int events) {
 static void meet(struct acceptor *acceptor, int fd, const struct peer *from) {
     const struct acceptor_options *options = &acceptor->options;
     const struct limits_config *limits = &options->config->limits;
-    if (!options->is_public) {
-        let_in(acceptor, fd, from);
-    } else if (options->metrics->connections + acceptor->arriving >= limits->connections ||
-               acceptor->arriving >= ARRIVING_MAX) {
+    if (options->metrics->connections + acceptor->arriving >= options->connections_max ||
+        acceptor->arriving >= ARRIVING_MAX) {
         refuse(acceptor, fd, from, REFUSED_FULL);
+    } else if (!options->is_public) {
+        let_in(acceptor, fd, from);
     } else if (!token_bucket_take(&acceptor->accepts, limits->accepts_per_second,
                                   loop_now_ms(options->loop))) {
         refuse(acceptor, fd, from, REFUSED_RATE);
@@ -264,6 +266,22 @@ static void on_connections(uv_poll_t *poll, int status, int events) {
 
 /* --- Listening ------------------------------------------------------------------------------- */
 
+/* Finds out who is gone without a word, by the kernel's timers: whatever a connection carries, what it has sent must
+ * have been taken within a ping's interval and timeout, and where nothing is sent, the kernel asks in the same
+ * intervals. Accepted sockets inherit all that is set here. */
+static void set_liveness(int fd, const struct config *config) {
+    int on = 1, idle = (int)config->ping.interval_seconds, count = 3;
+    int between = ((int)config->ping.timeout_seconds + count - 1) / count;
+    unsigned patience_ms = (config->ping.interval_seconds + config->ping.timeout_seconds) * 1000;
+    if (idle == 0)
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+}
+
 static int listen_on(const char *address, uint16_t port, bool is_shared, const char **error) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST};
     struct addrinfo *found;
@@ -281,9 +299,8 @@ static int listen_on(const char *address, uint16_t port, bool is_shared, const c
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (is_shared)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    /* Accepted sockets inherit these; libwebsockets sets them only on sockets it accepts itself. */
+    /* Accepted sockets inherit it. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)
         goto fail;
     freeaddrinfo(found);
@@ -319,6 +336,7 @@ struct acceptor *acceptor_create(const struct acceptor_options *options) {
     struct acceptor *acceptor = xcalloc(1, sizeof *acceptor);
     acceptor->options = *options;
     acceptor->fd = fd;
+    set_liveness(fd, options->config);
     list_init(&acceptor->arrivals);
     wheel_timer_init(&acceptor->pause, on_pause_over);
     acceptor->poll = xmalloc(sizeof *acceptor->poll);
@@ -328,8 +346,11 @@ struct acceptor *acceptor_create(const struct acceptor_options *options) {
     return acceptor;
 }
 
-void acceptor_set_config(struct acceptor *acceptor, const struct config *config) {
+void acceptor_set_config(struct acceptor *acceptor, const struct config *config, uint32_t connections_max) {
     acceptor->options.config = config;
+    acceptor->options.connections_max = connections_max;
+    if (acceptor->fd >= 0)
+        set_liveness(acceptor->fd, config);
 }
 
 static void on_poll_closed(uv_handle_t *handle) {

@@ -18,6 +18,8 @@ struct acceptor_options {
     uint16_t port;
     bool is_public; /* Limits, trusted proxies and the PROXY header apply; workers share the port. */
     struct peer_book *book;
+    uint32_t connections_max;
+    uint32_t lingering_max; /* Refused connections that are given time to read why; others are reset. */
 
     /* The connection is let in. The callee owns the socket, and, with `is_counted`, has to take the address
      * out of the book when the connection ends. */
@@ -30,7 +32,7 @@ bool acceptor_may_listen(const char *address, uint16_t port);
 
 /* NULL, with the reason logged, when it cannot listen. */
 struct acceptor *acceptor_create(const struct acceptor_options *options);
-void acceptor_set_config(struct acceptor *acceptor, const struct config *config);
+void acceptor_set_config(struct acceptor *acceptor, const struct config *config, uint32_t connections_max);
 void acceptor_stop(struct acceptor *acceptor); /* Closes the listening socket. */
 
 /* Stops if need be, and drops who has not been let in yet. NULL is fine. */

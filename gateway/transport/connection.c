@@ -1,6 +1,8 @@
 #include "gateway/transport/connection.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "common/xalloc.h"
 
@@ -18,6 +20,9 @@ struct transient *connection_transient(struct connection *connection) {
     if (transient == NULL) {
         transient = connection->transient = xcalloc(1, sizeof *transient);
         transient->connection = connection;
+        buf_init(&transient->input, 0);
+        buf_init(&transient->unsent, 0);
+        buf_init(&transient->pong, 0);
         wheel_timer_init(&transient->deadline, on_deadline);
     }
     return transient;
@@ -28,6 +33,10 @@ static void free_transient(struct connection *connection) {
     if (transient == NULL)
         return;
     wheel_cancel(&transient->deadline);
+    buf_finish(&transient->input);
+    buf_finish(&transient->unsent);
+    buf_finish(&transient->pong);
+    websocket_free_reader(transient->reader);
     free(transient->data);
     free(transient);
     connection->transient = NULL;
@@ -35,7 +44,8 @@ static void free_transient(struct connection *connection) {
 
 void connection_shrink(struct connection *connection) {
     struct transient *transient = connection->transient;
-    if (transient != NULL && transient->exchange == NULL && transient->data == NULL &&
+    if (transient != NULL && transient->exchange == NULL && transient->reader == NULL &&
+        transient->data == NULL && transient->input.len == 0 && transient->unsent.len == 0 &&
         !wheel_timer_is_armed(&transient->deadline))
         free_transient(connection);
 }
@@ -62,7 +72,6 @@ void connection_end_session(struct connection *connection, enum close_reason rea
 
 /* --- Deadlines ------------------------------------------------------------------------------- */
 
-/* libwebsockets has timeouts of its own, but some of them begin anew with each byte that drips in. */
 void connection_set_deadline(struct connection *connection, uint32_t seconds) {
     struct loop *loop = connection->server->options.loop;
     wheel_arm(&loop->wheel, &connection_transient(connection)->deadline,
@@ -72,17 +81,6 @@ void connection_set_deadline(struct connection *connection, uint32_t seconds) {
 void connection_clear_deadline(struct connection *connection) {
     if (connection->transient != NULL)
         wheel_cancel(&connection->transient->deadline);
-}
-
-void connection_clear_lws_timeout(struct connection *connection) {
-    lws_set_timeout(connection->wsi, NO_PENDING_TIMEOUT, 0);
-}
-
-void connection_kill(struct connection *connection) {
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-    /* It looks at its timeouts after events of its own only, and there may be none. */
-    lws_cancel_service(connection->server->lws);
-    connection_set_deadline(connection, 1); /* A byte that comes now can undo it. */
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -119,16 +117,144 @@ void connection_free(struct connection *connection) {
     free(connection);
 }
 
+void connection_kill(struct connection *connection) {
+    connection->state = CONNECTION_CLOSES;
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    /* It looks at its timeouts after events of its own only, and there may be none. */
+    lws_cancel_service(connection->server->lws);
+    connection_set_deadline(connection, 1); /* A byte that comes now can undo it. */
+}
+
+static void say_goodbye(struct connection *connection) {
+    shutdown(lws_get_socket_fd(connection->wsi), SHUT_WR);
+}
+
+void connection_finish(struct connection *connection, uint32_t seconds) {
+    if (connection->state == CONNECTION_CLOSES)
+        return;
+    connection->state = CONNECTION_CLOSES;
+    connection_set_deadline(connection, seconds);
+    connection_set_paused(connection, false);
+    if (!connection_is_congested(connection))
+        say_goodbye(connection);
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+void connection_set_paused(struct connection *connection, bool is_paused) {
+    if (is_paused == connection->is_paused)
+        return;
+    connection->is_paused = is_paused;
+    lws_rx_flow_control(connection->wsi, !is_paused);
+}
+
+void connection_keep(struct connection *connection, struct bytes bytes) {
+    if (bytes.len > 0)
+        buf_append_bytes(&connection_transient(connection)->input, bytes);
+}
+
+void connection_on_received(struct connection *connection, char *data, size_t len) {
+    connection->server->options.metrics->bytes_in += len;
+    switch ((enum connection_state)connection->state) {
+    case CONNECTION_RECEIVES:
+        http_on_received(connection, bytes_make(data, len));
+        break;
+    case CONNECTION_ANSWERS:
+        http_on_received_early(connection, bytes_make(data, len));
+        break;
+    case CONNECTION_STREAMS: /* Its client has nothing more to say. */
+        break;
+    case CONNECTION_WEBSOCKET:
+        websocket_on_received(connection, data, len);
+        break;
+    case CONNECTION_CLOSES:
+        break;
+    }
+}
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+/* How many bytes the socket took; -1: the connection is dead. Not by lws_write(), behind whose unsent rest nothing
+ * would be read either, and a client that is always a little late could not say a word. */
+static ssize_t send_some(struct connection *connection, struct bytes bytes) {
+    ssize_t sent = send(lws_get_socket_fd(connection->wsi), bytes.data, bytes.len, MSG_NOSIGNAL);
+    if (sent >= 0)
+        return sent;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return 0;
+    connection_kill(connection);
+    return -1;
+}
+
+static void await_writable(struct connection *connection) {
+    lws_callback_on_writable(connection->wsi);
+}
+
 enum write_result connection_write(void *carrier, struct bytes bytes) {
     struct connection *connection = carrier;
     connection->server->options.metrics->bytes_out += bytes.len;
-    int written = lws_write(connection->wsi, (unsigned char *)bytes.data, bytes.len, LWS_WRITE_RAW);
-    if (written < (int)bytes.len)
+    ssize_t sent = connection_is_congested(connection) ? 0 : send_some(connection, bytes);
+    if (sent < 0)
         return WRITE_FAILED;
-    if (!lws_partial_buffered(connection->wsi))
+    if ((size_t)sent == bytes.len)
         return WRITE_DONE;
-    lws_callback_on_writable(connection->wsi);
+    buf_append_bytes(&connection_transient(connection)->unsent, bytes_skip(bytes, (size_t)sent));
+    await_writable(connection);
     return WRITE_CONGESTED;
+}
+
+/* Sends what is left of earlier writes; false while some is. */
+static bool send_unsent(struct connection *connection) {
+    struct transient *transient = connection->transient;
+    if (!connection_is_congested(connection))
+        return true;
+    ssize_t sent = send_some(connection, buf_bytes(&transient->unsent));
+    if (sent < 0)
+        return false;
+    buf_consume(&transient->unsent, (size_t)sent);
+    if (transient->unsent.len > 0) {
+        await_writable(connection);
+        return false;
+    }
+    buf_finish(&transient->unsent);
+    return true;
+}
+
+/* A WebSocket or a stream, of a session, takes more. */
+static void resume_session(struct connection *connection) {
+    struct transient *transient = connection->transient;
+    if (transient != NULL && transient->pong.len > 0) {
+        struct buf pong = transient->pong;
+        buf_init(&transient->pong, 0);
+        websocket_send_pong(connection, buf_bytes(&pong));
+        buf_finish(&pong);
+    }
+    connection_shrink(connection);
+    if (connection->session != NULL && !connection_is_congested(connection))
+        session_on_writable(connection->session);
+}
+
+void connection_on_writable(struct connection *connection) {
+    if (!send_unsent(connection))
+        return;
+    switch ((enum connection_state)connection->state) {
+    case CONNECTION_RECEIVES:
+    case CONNECTION_ANSWERS:
+        http_on_writable(connection);
+        break;
+    case CONNECTION_STREAMS:
+    case CONNECTION_WEBSOCKET:
+        resume_session(connection);
+        break;
+    case CONNECTION_CLOSES:
+        say_goodbye(connection);
+        break;
+    }
+}
+
+void connection_on_closed(struct connection *connection) {
+    http_on_closed(connection);
+    connection_end_session(connection, connection->state == CONNECTION_STREAMS ? CLOSE_PEER : CLOSE_LOST);
 }
 
 void connection_describe_peer(void *carrier, struct buf *out) {

@@ -162,7 +162,7 @@ struct poll *poll_create(struct exchange *exchange, struct loop *loop, uint64_t 
     poll->wait_ms = wait_ms;
     poll->headers = xstrdup(headers);
     buf_init(&poll->known, HEADER_BYTES_MAX);
-    request_header(exchange_request(exchange), HEADER_IF_NONE_MATCH, &poll->known);
+    request_field(exchange_request(exchange), FIELD_IF_NONE_MATCH, &poll->known);
     wheel_timer_init(&poll->timer, on_timer);
     exchange_set_on_gone(exchange, on_gone, poll);
     return poll;

@@ -7,44 +7,51 @@
 #include "common/xalloc.h"
 #include "gateway/forms.h"
 #include "gateway/transport/connection.h"
-#include "gateway/transport/frame.h"
+#include "gateway/transport/frame_reader.h"
 
 enum {
     /* Bytes that a command may have around a payload: the op, the ref, a channel all in escapes. */
     COMMAND_OVERHEAD_BYTES = 2048,
     /* How long a client that we close may take to read what is on its way, the close frame at its end. */
     CLOSE_SECONDS = 5,
-    CONTROL_PAYLOAD_MAX = 125, /* RFC 6455, section 5.5. */
 };
 
-/* Our own frame rather than lws_close_reason(), which works from within a callback only and sends in a later
- * one: Debian's libwebsockets is built with _DEBUG, where service.c closes a connection on libuv a second
- * time at once, "to confirm close has no problem being called again", and so before the frame is sent. */
-static bool send_close_frame(struct connection *connection, enum close_reason reason) {
-    const char *text = close_text(reason);
-    unsigned code = (unsigned)close_code(reason);
-    unsigned char frame[2 + CONTROL_PAYLOAD_MAX];
-    size_t payload_len = 2 + strnlen(text, CONTROL_PAYLOAD_MAX - 2);
-    /* RFC 6455, section 5.5.1: the whole of a message, unmasked, a code and a reason in it. */
-    frame[0] = 0x88;
-    frame[1] = (unsigned char)payload_len;
-    frame[2] = (unsigned char)(code >> 8);
-    frame[3] = (unsigned char)code;
-    memcpy(frame + 4, text, payload_len - 2);
-    return connection_write(connection, bytes_make(frame, 2 + payload_len)) != WRITE_FAILED;
+/* --- Sending --------------------------------------------------------------------------------- */
+
+static enum write_result send_control(struct connection *connection, unsigned opcode, struct bytes payload) {
+    char frame[FRAME_HEADER_BYTES_MAX + FRAME_CONTROL_BYTES_MAX];
+    size_t len = frame_header(opcode, payload.len, frame);
+    memcpy(frame + len, payload.data, payload.len);
+    return connection_write(connection, bytes_make(frame, len + payload.len));
+}
+
+/* A code and a reason (RFC 6455, section 5.5.1). */
+static enum write_result send_close(struct connection *connection, unsigned code, const char *text) {
+    char payload[FRAME_CONTROL_BYTES_MAX];
+    size_t len = strnlen(text, sizeof payload - 2);
+    payload[0] = (char)(code >> 8);
+    payload[1] = (char)code;
+    memcpy(payload + 2, text, len);
+    return send_control(connection, FRAME_CLOSE, bytes_make(payload, 2 + len));
+}
+
+/* Where the socket takes nothing, the last ping alone is answered (section 5.5.3): they can be many. */
+void websocket_send_pong(struct connection *connection, struct bytes payload) {
+    if (!connection_is_congested(connection)) {
+        send_control(connection, FRAME_PONG, payload);
+        return;
+    }
+    struct buf *pong = &connection->transient->pong;
+    buf_clear(pong);
+    buf_append_bytes(pong, payload);
 }
 
 static void websocket_close(void *carrier, enum close_reason reason) {
     struct connection *connection = carrier;
-    if (reason == CLOSE_LOST || !send_close_frame(connection, reason)) {
+    if (reason == CLOSE_LOST)
         connection_kill(connection);
-        return;
-    }
-    /* The client's own close frame ends the connection; if that does not come in time, the deadline does. Until
-     * then what it sends is read and ignored: closing a socket that holds unread bytes would reset it, and the
-     * client might never read why. */
-    connection->is_closing = true;
-    connection_set_deadline(connection, CLOSE_SECONDS);
+    else if (send_close(connection, (unsigned)close_code(reason), close_text(reason)) != WRITE_FAILED)
+        connection_finish(connection, CLOSE_SECONDS);
 }
 
 static const struct transport plain_transport = {
@@ -74,51 +81,18 @@ void websocket_attach(struct connection *connection, struct session *session) {
 }
 
 void websocket_on_open(struct connection *connection) {
+    connection->state = CONNECTION_WEBSOCKET;
     connection->is_established = true;
     connection_clear_deadline(connection);
     connection->server->options.on_websocket(connection, connection->server->options.context);
     connection_shrink(connection);
 }
 
+/* --- Messages -------------------------------------------------------------------------------- */
+
 /* What holds a message of the largest payload, in base64 if need be. */
-static size_t frame_bytes_max(const struct server_options *options) {
-    return (size_t)options->config->limits.message_bytes / 3 * 4 + COMMAND_OVERHEAD_BYTES;
-}
-
-/* RSV1 of the frame being received. */
-static bool is_marked_compressed(const struct connection *connection) {
-    return (lws_get_reserved_bits(connection->wsi) & FRAME_COMPRESSED) != 0;
-}
-
-/* The parts so far of a message that comes in parts: the connection's data while there are any. */
-struct parts {
-    size_t len;
-    size_t capacity;
-    bool is_compressed;
-    bool is_between_frames; /* What comes next is a frame that continues the message. */
-    char bytes[];
-};
-
-/* False when the message would become larger than `bytes_max`. */
-static bool append_part(struct connection *connection, struct bytes part, size_t bytes_max) {
-    struct transient *transient = connection_transient(connection);
-    struct parts *parts = transient->data;
-    size_t len = parts ? parts->len : 0;
-    if (part.len > bytes_max - len)
-        return false;
-    if (parts == NULL || len + part.len > parts->capacity) {
-        bool is_new = parts == NULL;
-        size_t capacity = 2 * (len + part.len);
-        parts = xrealloc(parts, sizeof *parts + capacity);
-        parts->capacity = capacity;
-        if (is_new)
-            parts->is_compressed = is_marked_compressed(connection);
-        transient->data = parts;
-    }
-    memcpy(parts->bytes + len, part.data, part.len);
-    parts->len = len + part.len;
-    parts->is_between_frames = lws_remaining_packet_payload(connection->wsi) == 0;
-    return true;
+static size_t message_bytes_max(const struct connection *connection) {
+    return (size_t)connection->server->options.config->limits.message_bytes / 3 * 4 + COMMAND_OVERHEAD_BYTES;
 }
 
 static void receive_text(struct connection *connection, struct bytes text) {
@@ -134,7 +108,7 @@ static void receive_compressed(struct connection *connection, struct bytes compr
     struct bytes text;
     if (server->inflater == NULL)
         server->inflater = inflater_create();
-    switch (inflater_run(server->inflater, compressed, frame_bytes_max(&server->options), &text)) {
+    switch (inflater_run(server->inflater, compressed, message_bytes_max(connection), &text)) {
     case INFLATE_DONE:
         receive_text(connection, text);
         break;
@@ -147,56 +121,82 @@ static void receive_compressed(struct connection *connection, struct bytes compr
     }
 }
 
-static void receive_message(struct connection *connection, struct bytes payload, bool is_compressed) {
-    if (is_compressed)
-        receive_compressed(connection, payload);
-    else
-        receive_text(connection, payload);
-}
-
-/* RFC 7692, section 6.1. libwebsockets refuses the bit where we have agreed on nothing, and tells nobody of the
- * frames that it answers itself. */
-static bool is_marked_late(const struct connection *connection) {
-    const struct parts *parts = connection_data(connection);
-    return parts != NULL && parts->is_between_frames && is_marked_compressed(connection);
-}
-
-void websocket_on_received(struct connection *connection, struct bytes part) {
-    const struct server_options *options = &connection->server->options;
-    bool is_whole = lws_is_final_fragment(connection->wsi);
-    options->metrics->bytes_in += part.len;
-    if (connection->session == NULL || !session_is_open(connection->session))
-        return;
-    if (lws_frame_is_binary(connection->wsi)) {
-        session_close(connection->session, CLOSE_NOT_TEXT);
-        return;
-    }
-    if (connection_data(connection) == NULL && is_whole && part.len <= frame_bytes_max(options)) {
-        receive_message(connection, part, is_marked_compressed(connection));
-        return;
-    }
-    if (is_marked_late(connection)) {
-        session_close(connection->session, CLOSE_BAD_FRAME);
-        connection_set_data(connection, NULL);
-    } else if (!append_part(connection, part, frame_bytes_max(options))) {
-        session_close(connection->session, CLOSE_TOO_LARGE);
-        connection_set_data(connection, NULL);
-    } else if (is_whole) {
-        const struct parts *parts = connection_data(connection);
-        receive_message(connection, bytes_make(parts->bytes, parts->len), parts->is_compressed);
-        connection_set_data(connection, NULL);
-        connection_shrink(connection);
-    }
-}
-
-int websocket_on_writable(struct connection *connection) {
-    if (connection->session != NULL && !connection->is_closing && !lws_partial_buffered(connection->wsi))
-        session_on_writable(connection->session);
-    return 0;
-}
-
-int websocket_on_peer_close(struct connection *connection) {
+static void receive_close(struct connection *connection, struct bytes payload) {
     connection_end_session(connection, CLOSE_PEER);
-    /* The answer to our close frame wants no answer. */
-    return connection->is_closing ? -1 : 0;
+    if (send_control(connection, FRAME_CLOSE, bytes_make(payload.data, payload.len < 2 ? 0 : 2)) !=
+        WRITE_FAILED)
+        connection_finish(connection, CLOSE_SECONDS);
+}
+
+static void receive(struct connection *connection, const struct received *received) {
+    switch (received->kind) {
+    case RECEIVED_MESSAGE:
+        if (received->is_compressed)
+            receive_compressed(connection, received->payload);
+        else
+            receive_text(connection, received->payload);
+        break;
+    case RECEIVED_PING:
+        websocket_send_pong(connection, received->payload);
+        break;
+    case RECEIVED_PONG:
+        session_on_pong(connection->session);
+        break;
+    case RECEIVED_CLOSE:
+        receive_close(connection, received->payload);
+        break;
+    case RECEIVED_REFUSED:
+        session_close(connection->session, received->reason);
+        break;
+    }
+}
+
+static bool is_open(const struct connection *connection) {
+    return connection->state == CONNECTION_WEBSOCKET && connection->session != NULL &&
+           session_is_open(connection->session);
+}
+
+static void set_reader(struct connection *connection, struct frame_reader *reader) {
+    struct transient *transient = connection->transient;
+    if (reader == NULL && (transient == NULL || transient->reader == NULL))
+        return;
+    transient = connection_transient(connection);
+    if (reader == NULL) {
+        free(transient->reader);
+        transient->reader = NULL;
+        return;
+    }
+    if (transient->reader == NULL)
+        transient->reader = xmalloc(sizeof *reader);
+    *transient->reader = *reader;
+}
+
+void websocket_free_reader(struct frame_reader *reader) {
+    if (reader != NULL)
+        frame_reader_finish(reader);
+    free(reader);
+}
+
+void websocket_on_received(struct connection *connection, char *data, size_t len) {
+    bool is_kept = connection->transient != NULL && connection->transient->reader != NULL;
+    struct frame_reader reader;
+    struct frame_rules rules = {
+        .message_bytes_max = message_bytes_max(connection),
+        .may_compress = connection->is_deflated,
+    };
+    struct received received;
+    if (is_kept)
+        reader = *connection->transient->reader;
+    else
+        frame_reader_init(&reader);
+    frame_reader_feed(&reader, data, len);
+    while (is_open(connection) && frame_reader_next(&reader, &rules, &received))
+        receive(connection, &received);
+    if (is_open(connection) && frame_reader_keep(&reader)) {
+        set_reader(connection, &reader);
+    } else {
+        frame_reader_finish(&reader);
+        set_reader(connection, NULL);
+    }
+    connection_shrink(connection);
 }

@@ -313,11 +313,11 @@ test('requests sent before the one before was answered hold up nobody', async ()
 
 test('a body ends where its length says, whatever comes behind it', async () => {
     const head = post('12').slice(0, -2);
-    const pieces = [[`${head}12${post('34')}`], [head, `12${post('34')}`], [`${head}1`, `2${get}`], [`${head}12`, get]];
+    const pieces = [[`${head}12${post('34')}`, null, 34], [head, `12${post('34')}`, 34], [`${head}1`, `2${get}`], [`${head}12`, get]];
     const client = await NativeClient.open(gateway);
     await client.subscribe('chat:x');
     const published = [];
-    for (const [first, then] of pieces) {
+    for (const [first, then, behind] of pieces) {
         const raw = await RawSocket.connect(gateway.port);
         raw.write(first);
         if (then) {
@@ -325,7 +325,8 @@ test('a body ends where its length says, whatever comes behind it', async () => 
             raw.write(then);
         }
         await raw.saw(/^HTTP\/1\.1 200 /);
-        published.push(12, `after ${first}`);
+        published.push(12, ...(behind ? [behind] : []), `after ${first}`);
+        await raw.saw(/^HTTP\/1\.1 200 [^]*HTTP\/1\.1 /); // What follows is a request of its own.
         await neighbour.publish('chat:x', published.at(-1));
         await client.message('chat:x', (data) => data === published.at(-1));
         assert.deepEqual(client.messages('chat:x'), published);
@@ -334,13 +335,22 @@ test('a body ends where its length says, whatever comes behind it', async () => 
     await client.end();
 });
 
-test('a body whose end is not told by one Content-Length is answered with 411', async () => {
-    const ends = ['Transfer-Encoding: chunked', 'Content-Length: 3\r\nTransfer-Encoding: chunked', 'Content-Length: 3\r\nContent-Length: 5', 'Content-Length: -1', 'Content-Length: 9e9', 'Content-Length: 99999999999999999999', 'X: y'];
-    for (const end of ends) {
+test('a body whose end is not told by one Content-Length is refused, and the connection ends', async () => {
+    const ends = {
+        'Transfer-Encoding: chunked': 411,
+        'Content-Length: 3\r\nTransfer-Encoding: chunked': 400,
+        'Content-Length: 3\r\nContent-Length: 5': 400,
+        'Content-Length: -1': 400,
+        'Content-Length: 9e9': 400,
+        'Content-Length: 99999999999999999999': 413,
+        'X: y': 411,
+        'Content: y': 411,
+    };
+    for (const [end, status] of Object.entries(ends)) {
         const raw = await RawSocket.connect(gateway.port);
         raw.write(`POST /v1/publish?channel=chat:x HTTP/1.1\r\nHost: x\r\n${end}\r\n\r\n5\r\nhello\r\n0\r\n\r\n${get}`);
         await raw.close();
-        assert.match(raw.text, /^HTTP\/1\.1 411 /, end);
+        assert.match(raw.text, new RegExp(`^HTTP/1\\.1 ${status} `), end);
         assert.equal(raw.text.split('HTTP/1.1 ').length, 2, `what follows is no request: ${end}`);
     }
     await neighbourIsUnharmed();

@@ -37,12 +37,17 @@ check 'gateway/protocol/*.[ch]' 'gateway/' 'gateway/(protocol/[a-z_]+|core/(comm
 check 'gateway/broker/*.[ch]' 'gateway/' \
     'gateway/(broker/[a-z_]+|core/(command|event|message|position|metrics)|config|loop)\.h' \
     'a broker knows messages, not clients'
-check 'gateway/transport/*.[ch]' 'gateway/' 'gateway/(transport/[a-z_]+|core/[a-z_]+|config|loop|forms)\.h' \
+check 'gateway/transport/*.[ch] gateway/transport/http/*.[ch]' 'gateway/' \
+    'gateway/(transport/[a-z_]+|transport/http/[a-z_]+|core/[a-z_]+|config|loop|forms)\.h' \
     'a transport knows the core, and not which protocol or broker'
+bytes_only='gateway/transport/http/head.[ch] gateway/transport/http/path.[ch] gateway/transport/http/response.[ch]'
+bytes_only+=' gateway/transport/frame.[ch] gateway/transport/frame_reader.[ch] gateway/transport/extensions.[ch]'
+bytes_only+=' gateway/transport/forwarded.[ch] gateway/transport/proxy_header.[ch]'
+check "$bytes_only" "$libraries" "$none" 'what reads bytes does no I/O'
 check 'gateway/admin/*.[ch]' 'gateway/broker' "$none" 'admin asks the core'
 check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/broker/*.[ch] gateway/admin/*.[ch]' \
     'libwebsockets' "$none" 'only transports know libwebsockets'
-check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/transport/*.[ch] gateway/admin/*.[ch]' \
+check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/transport/*.[ch] gateway/transport/http/*.[ch] gateway/admin/*.[ch]' \
     'hiredis' "$none" 'only brokers know hiredis'
 check 'common/*.[ch] gateway/*.[ch] gateway/*/*.[ch] loadtest/*.[ch]' 'tests/' "$none" 'nothing knows the tests'
 

@@ -114,7 +114,7 @@ static void percent_escapes_become_bytes(void **state) {
         const char *in;
         const char *out; /* NULL: refused. */
     } rows[] = {
-        {"", ""},         {"abc", "abc"},         {"a+b", "a b"}, {"a%20b", "a b"},
+        {"", ""},         {"abc", "abc"},         {"a+b", "a+b"}, {"a%20b", "a b"},
         {"%2B%25", "+%"}, {"%c3%A9", "\xc3\xa9"}, {"%", NULL},    {"%2", NULL},
         {"%zz", NULL},    {"%2g", NULL},          {"%%20", NULL}, {"room%3A42", "room:42"},
     };
@@ -126,6 +126,15 @@ static void percent_escapes_become_bytes(void **state) {
             assert_true(bytes_equal_text(buf_bytes(&out), rows[i].out));
         buf_finish(&out);
     }
+}
+
+static void plus_is_a_space_in_queries_alone(void **state) {
+    (void)state;
+    struct buf out;
+    buf_init(&out, 0);
+    assert_true(text_query_decode(bytes_of("a+b%2Bc"), &out));
+    assert_true(bytes_equal_text(buf_bytes(&out), "a b+c"));
+    buf_finish(&out);
 }
 
 static void percent_escape_may_be_a_zero_byte(void **state) {
@@ -193,6 +202,7 @@ int main(void) {
         cmocka_unit_test(malformed_sequences_are_not_utf8),
         cmocka_unit_test(fault_is_seen_at_every_place_of_a_long_text),
         cmocka_unit_test(percent_escapes_become_bytes),
+        cmocka_unit_test(plus_is_a_space_in_queries_alone),
         cmocka_unit_test(percent_escape_may_be_a_zero_byte),
         cmocka_unit_test(decoding_stops_at_the_buffers_maximum),
         cmocka_unit_test(number_is_digits_and_nothing_else),
