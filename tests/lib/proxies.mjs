@@ -30,8 +30,9 @@ async function startServer(t, name, command, config) {
     return { port, url: `http://127.0.0.1:${port}`, wsUrl: `ws://127.0.0.1:${port}`, process: server };
 }
 
-// `rules` are lines of the frontend, e.g. 'http-request deny if { hdr(upgrade) -i websocket }'.
-export function startHaproxy(t, gateways, { rules = [], tunnelTimeout = '1h' } = {}) {
+// `rules` are lines of the frontend, e.g. 'http-request deny if { hdr(upgrade) -i websocket }', `defaults` of the section
+// of that name, `server` is said of each gateway, e.g. 'pool-max-conn 1'.
+export function startHaproxy(t, gateways, { rules = [], defaults = [], server = '', tunnelTimeout = '1h' } = {}) {
     return startServer(t, 'haproxy', ['haproxy', '-db', '-f'], (port) =>
         [
             'defaults',
@@ -41,21 +42,21 @@ export function startHaproxy(t, gateways, { rules = [], tunnelTimeout = '1h' } =
             '    timeout server 75s',
             `    timeout tunnel ${tunnelTimeout}`,
             '    option redispatch 1',
+            ...defaults.map((line) => `    ${line}`),
             'frontend public',
             `    bind 127.0.0.1:${port}`,
             ...rules.map((rule) => `    ${rule}`),
             '    default_backend gateway',
             'backend gateway',
             '    balance roundrobin',
-            ...gateways.map((gateway, index) => `    server n${index} 127.0.0.1:${gateway.port}`),
+            ...gateways.map((gateway, index) => `    server n${index} 127.0.0.1:${gateway.port} ${server}`),
             '',
         ].join('\n'),
     );
 }
 
-// An nginx as many are set up: it knows nothing of WebSockets, speaks HTTP/1.0 to the gateway, and holds back what is
-// smaller than its buffers; unless it is not stubborn, also when the gateway asks it not to.
-export function startBufferingNginx(t, gateway, { isStubborn = true } = {}) {
+// `http` are lines beside the server, `location` those of its only one.
+function startNginx(t, { http = '', location }) {
     const user = process.getuid() === 0 ? 'user root;' : '';
     return startServer(
         t,
@@ -66,18 +67,38 @@ http {
     access_log off;
     client_body_temp_path ${dir}/body; proxy_temp_path ${dir}/proxy; fastcgi_temp_path ${dir}/fastcgi;
     uwsgi_temp_path ${dir}/uwsgi; scgi_temp_path ${dir}/scgi;
+    ${http}
     server {
         listen 127.0.0.1:${port};
         location / {
-            proxy_pass http://127.0.0.1:${gateway.port};
             proxy_set_header Host $http_host;
-            proxy_buffering on;
-            ${isStubborn ? 'proxy_ignore_headers X-Accel-Buffering;' : ''}
+            ${location}
         }
     }
 }
 `,
     );
+}
+
+// An nginx as many are set up: it knows nothing of WebSockets, speaks HTTP/1.0 to the gateway, and holds back what is
+// smaller than its buffers; unless it is not stubborn, also when the gateway asks it not to.
+export function startBufferingNginx(t, gateway, { isStubborn = true } = {}) {
+    return startNginx(t, {
+        location: `proxy_pass http://127.0.0.1:${gateway.port};
+            proxy_buffering on;
+            ${isStubborn ? 'proxy_ignore_headers X-Accel-Buffering;' : ''}`,
+    });
+}
+
+// One that keeps a connection to the gateway, for all its clients. Bodies go on as they come.
+export function startKeepingNginx(t, gateway) {
+    return startNginx(t, {
+        http: `upstream gateway { server 127.0.0.1:${gateway.port}; keepalive 1; }`,
+        location: `proxy_pass http://gateway;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_request_buffering off;`,
+    });
 }
 
 // Cuts every connection `afterMs` after it began; 0: never, until cutAll().
