@@ -290,8 +290,9 @@ static void on_entry(void *context, struct bytes name, const struct entry *entry
     }
     if (channel == NULL || (channel->subscriber_count == 0 && channel->history == NULL))
         return;
-    /* Of a subscription that was given up and is asked for again: what comes in between the two does not. */
-    if (!channel_has_history(channel) && !channel->is_subscribed)
+    /* Of a subscription that was given up and is asked for again: what comes in between the two does not, and only what
+     * has a place in a stream shows by itself that something is missing after it. */
+    if (!channel->is_subscribed && !(channel_has_history(channel) && entry->has_id))
         return;
     struct message *message = channel_make_message(channel, entry);
     if (channel_has_history(channel)) {

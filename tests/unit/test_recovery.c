@@ -666,6 +666,21 @@ static void lost_link_is_a_gap_where_bare_messages_came(void **state) {
     fake_client_hears_nothing(&bob);
 }
 
+/* It was sent to a subscription that this node has given up meanwhile; others that came between the two were not. */
+static void bare_message_of_an_earlier_subscription_is_nobodys(void **state) {
+    (void)state;
+    node->broker.confirms = false;
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_broker_bring(&node->broker, "kept:a", "\"before\"");
+    fake_broker_confirm(&node->broker, "kept:a");
+    answer_range(1, 3);
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    fake_client_hears_nothing(&ann);
+    fake_broker_bring(&node->broker, "kept:a", "\"after\"");
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"channel\":\"kept:a\",\"data\":\"after\"}");
+}
+
 static void lost_bare_message_is_a_gap_also_where_the_stream_may_not_be_read(void **state) {
     (void)state;
     begin_with_three();
@@ -956,6 +971,7 @@ int main(void) {
         TEST(message_that_is_too_large_leaves_a_gap_in_its_place),
         TEST(bare_message_is_live_and_not_kept),
         TEST(lost_link_is_a_gap_where_bare_messages_came),
+        TEST(bare_message_of_an_earlier_subscription_is_nobodys),
         TEST(lost_bare_message_is_a_gap_also_where_the_stream_may_not_be_read),
         TEST(more_than_may_wait_is_read_once_more),
         TEST(redis_that_is_away_is_waited_for),
