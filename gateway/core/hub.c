@@ -56,6 +56,7 @@ static void free_messages(struct message *first) {
 
 static void channel_destroy(struct channel *channel) {
     struct hub *hub = channel->hub;
+    channel_finish_batch(channel);
     wheel_cancel(&channel->timer);
     list_unlink(&channel->dirty);
     free_messages(channel->pending_first);
@@ -94,7 +95,6 @@ static void on_channel_timer(struct wheel_timer *timer, uint64_t now_ms) {
         arm_linger(channel);
         return;
     }
-    hub_finish_pass(channel->hub);
     if (!channel->is_refused)
         channel->hub->broker->ops->unsubscribe(channel->hub->broker, channel_name(channel));
     channel_destroy(channel);
@@ -138,6 +138,7 @@ struct channel *hub_open_channel(struct hub *hub, struct bytes name) {
     channel->name_len = (uint8_t)name.len;
     memcpy(channel->name, name.data, name.len);
     list_init(&channel->dirty);
+    list_init(&channel->in_pass);
     list_init(&channel->pending_replies);
     wheel_timer_init(&channel->timer, on_channel_timer);
     HASH_ADD_KEYPTR(hh, hub->channels, channel->name, channel->name_len, channel);
@@ -159,7 +160,6 @@ struct channel *hub_open_channel(struct hub *hub, struct bytes name) {
 void channel_keep_history(struct channel *channel) {
     if (channel->history != NULL)
         return;
-    hub_finish_pass(channel->hub);
     /* What waits for its batch will be appended; the ring begins before it. */
     struct position head = channel->seen;
     if (channel->pending_first != NULL) {
@@ -192,8 +192,7 @@ void channel_add_subscriber(struct channel *channel, struct subscription *subscr
         channel->subscribers =
             xrealloc(channel->subscribers, sizeof *channel->subscribers * channel->subscriber_capacity);
     }
-    subscription->index = channel->subscriber_count;
-    channel->subscribers[channel->subscriber_count++] = subscription;
+    channel_list_subscriber(channel, subscription);
     channel->hub->options.metrics->subscriptions++;
     if (channel->subscriber_count > 1)
         return;
@@ -204,9 +203,7 @@ void channel_add_subscriber(struct channel *channel, struct subscription *subscr
 
 void channel_remove_subscriber(struct channel *channel, struct subscription *subscription) {
     struct hub *hub = channel->hub;
-    struct subscription *last = channel->subscribers[--channel->subscriber_count];
-    channel->subscribers[subscription->index] = last;
-    last->index = subscription->index;
+    channel_unlist_subscriber(channel, subscription);
     hub->options.metrics->subscriptions--;
     if (channel->subscriber_count == 0) {
         free(channel->subscribers);
@@ -323,8 +320,6 @@ void channel_answer_pending(struct channel *channel, enum error error) {
     /* After reads that were refused, what has come live may be all there is, and wait itself. */
     if (error == ERR_OK && !channel_is_ready(channel))
         channel_flush(channel);
-    /* A pass under way must not bring what a reply's replay has brought. */
-    hub_finish_pass(channel->hub);
     list_init(&replies);
     list_splice_back(&replies, &channel->pending_replies);
     while (!list_is_empty(&replies)) {
@@ -419,7 +414,6 @@ static void change_history(struct channel *channel) {
 }
 
 void hub_set_config(struct hub *hub, const struct config *config) {
-    hub_finish_pass(hub);
     hub->options.config = config;
     for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
         bool had_history = channel_has_history(channel);
@@ -457,7 +451,6 @@ void hub_destroy(struct hub *hub) {
     if (hub == NULL)
         return;
     wheel_cancel(&hub->retry);
-    hub_finish_pass(hub);
     while (!list_is_empty(&hub->sessions))
         session_on_closed(session_of_link(hub->sessions.next), CLOSE_LOST);
     while (hub_end_turn(hub))

@@ -30,6 +30,7 @@ struct subscription {
     bool gap_owed;             /* Messages were dropped; the session has not been told yet. */
     bool is_waiting;  /* For the broker: where it begins is not known yet, and nothing is delivered. */
     bool is_gap_told; /* Since the channel's epoch began. */
+    uint64_t taken;   /* What the channel's `batched` was when it was served last. */
     struct position position[]; /* What the session has taken; one if it keeps positions, else none. */
 };
 
@@ -54,7 +55,7 @@ struct batch {
     struct message *last;
     uint32_t count;
     size_t bytes;
-    uint64_t served;                 /* Subscribers, by the pass so far: those served twice count twice. */
+    int64_t served;                  /* Subscribers, by the pass so far: those served twice count twice. */
     struct wire *joined[FORM_COUNT]; /* All of them in one piece; made when a subscriber needs it. */
 };
 
@@ -70,7 +71,10 @@ struct channel {
     uint32_t pending_bytes;
     uint64_t pending_since_ms;   /* When the first of them came. */
     struct batch *batch;         /* While a pass carries the channel. */
-    struct list dirty;           /* In hub.dirty or in the pass. */
+    uint64_t batched;            /* Messages that were ever put into a batch. */
+    struct list dirty;           /* In hub.dirty, while what is pending is to be sent. */
+    struct list in_pass;         /* In hub.pass, while there is a batch. */
+    uint32_t pass_number;        /* Of the cycle for which its sessions were counted. */
     struct list pending_replies; /* Commands that wait for the broker. */
     struct wheel_timer timer;    /* Without subscribers: the linger time. With: messages wait for a batch. */
     struct hub *hub;
@@ -116,14 +120,13 @@ struct hub {
     struct channel *channels;
     struct list sessions;
     struct list staged;  /* Sessions with replies to send at the end of the turn. */
-    struct list closing; /* Sessions to be freed once no pass may hold them. */
-    struct list dirty;   /* Channels with pending messages. */
+    struct list closing; /* Sessions to be freed at the end of the turn. */
+    struct list dirty;   /* Channels with messages to be sent. */
     struct list pass;    /* Channels of the pass under way. */
     uint32_t pass_number;
-    struct list *pass_at; /* The channel being served, and how many of its subscribers were. */
+    struct list *pass_at; /* The channel being served, and how many of its subscribers were in this cycle. */
     uint32_t pass_cursor;
-    bool is_holding;          /* The broker is held: there is more to send than a turn allows. */
-    bool pass_is_gathering;   /* The pass has several channels, so a session may be due several batches. */
+    bool is_holding;          /* The broker is held: there is more to send than the pass can take. */
     struct wheel_timer retry; /* While subscribers are in channels that the broker has refused. */
     uint32_t last_session_id;
     uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */
@@ -153,9 +156,6 @@ bool hub_end_turn(struct hub *hub);
  * session_limits.c. */
 bool hub_may_replay(struct hub *hub, uint64_t client);
 
-/* Serves the pass under way to its end, so that subscriber lists may change. */
-void hub_finish_pass(struct hub *hub);
-
 /* The channel called `name`, made and subscribed at the broker if need be, again if that was refused. The name is
  * valid. */
 struct channel *hub_open_channel(struct hub *hub, struct bytes name);
@@ -164,6 +164,11 @@ struct channel *hub_find_channel(const struct hub *hub, struct bytes name); /* N
 /* For session.c: puts the subscription in the channel's list, takes it out. */
 void channel_add_subscriber(struct channel *channel, struct subscription *subscription);
 void channel_remove_subscriber(struct channel *channel, struct subscription *subscription);
+
+/* For hub.c: the same as for the list alone. A pass may be under way: who is there gets what it is due, who comes gets
+ * what follows. There is room in the list. */
+void channel_list_subscriber(struct channel *channel, struct subscription *subscription);
+void channel_unlist_subscriber(struct channel *channel, struct subscription *subscription);
 
 /* Has the channel hold its latest messages, history or not, for clients that come back to this node. */
 void channel_keep_history(struct channel *channel);
@@ -188,7 +193,12 @@ bool pending_is_ahead(const struct pending_reply *reply, const struct channel *c
 /* For session_subscribe.c: whether a command before it, for the same subscription, waits still. */
 bool pending_is_behind(const struct pending_reply *reply, const struct channel *channel);
 
-/* Delivers what waits for the end of the turn, or for its batch. */
+/* Delivers what the pass carries of the channel. */
+void channel_finish_batch(struct channel *channel);
+/* The same for one subscriber, before it is told that the channel is at such a place. */
+void subscription_catch_up(struct subscription *subscription);
+
+/* Delivers also what waits for the end of the turn, or for its batch. */
 void channel_flush(struct channel *channel);
 
 /* Counts, and hands over to the broker. */

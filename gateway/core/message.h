@@ -26,7 +26,7 @@ struct message {
     uint64_t published_ms;
     uint64_t arrived_ns; /* Monotonic. */
     struct message *next_in_batch;
-    uint64_t round_end; /* What the batch's `served` is when all have it. */
+    int64_t round_end; /* What the batch's `served` is when all have it. */
     struct wire *wires[FORM_COUNT];
     char data[]; /* The channel's name, then the payload. */
 };

@@ -23,8 +23,6 @@ static enum error add_subscription(struct session *session, struct bytes name, b
         return ERR_OK;
     if (session->channel_count >= session_config(session)->limits.channels_per_session)
         return ERR_CHANNEL_LIMIT;
-    /* Whoever comes while a message is on its way to the others must not get what was before the reply. */
-    hub_finish_pass(session->hub);
     channel = hub_open_channel(session->hub, name);
     if (session->keeps_positions)
         channel_keep_history(channel);
@@ -44,7 +42,6 @@ static enum error add_subscription(struct session *session, struct bytes name, b
 /* A subscription that goes takes its place in the outbox with it. */
 void session_remove_subscription(struct session *session, struct subscription *subscription) {
     struct subscription **at = &session->subscriptions;
-    hub_finish_pass(session->hub);
     if (session->outbox != NULL)
         outbox_drop_all(session->outbox, subscription, false, session_held_bytes(session));
     while (*at != subscription)
@@ -227,6 +224,8 @@ static void catch_up(const struct pending_reply *reply, struct channel *channel)
 static void begin_first(const struct pending_reply *reply, struct subscription *subscription, int64_t from) {
     struct session *session = subscription->session;
     subscription->is_waiting = false;
+    subscription->taken =
+        subscription->channel->batched; /* On its way to the others, and from before the reply. */
     session->waiting_count--;
     if (session->keeps_positions)
         begin_silently(subscription, &reply->start, from);
@@ -252,8 +251,8 @@ static void begin(struct pending_reply *reply, struct channel *channel) {
     struct subscription *subscription = session_find_subscription(session, channel);
     /* What is on its way to the others is in the ring. Whoever has the channel gets it before the reply, not with what
      * is replayed and once more. */
-    if (channel->batch != NULL)
-        hub_finish_pass(session->hub);
+    if (subscription != NULL)
+        subscription_catch_up(subscription);
     catch_up(reply, channel);
     expire(channel);
     int64_t from = find_start(channel, &reply->start);
@@ -372,7 +371,7 @@ void session_unsubscribe(struct session *session, const struct command *command)
                                                                     : ERR_CHANNEL_INVALID);
         return;
     }
-    hub_finish_pass(session->hub);
+    subscription_catch_up(subscription);
     list_each_safe (node, &channel->pending_replies) {
         struct pending_reply *reply = list_entry(node, struct pending_reply, in_channel);
         if (reply->session == session && !reply->is_history) {

@@ -86,27 +86,26 @@ static void broker_is_held_while_there_is_a_backlog(void **state) {
     dismiss_crowd();
 }
 
-static void broker_is_held_while_another_channel_waits(void **state) {
+/* The pass takes up another channel where it stands, and neither holds up the other, nor Redis. */
+static void another_channel_joins_the_pass(void **state) {
     (void)state;
     struct fake_client ann;
     fake_node_join(node, &ann, "b");
     gather_crowd("a");
     bring("a", 1);
     assert_true(hub_end_turn(node->hub));
-    assert_false(node->broker.is_held);
+    int served = count_served();
     bring("b", 1);
-    bring("a", 2); /* Does not go before what came before it, and does not make the other wait for longer. */
-    while (ann.writes == 0) {
-        assert_true(hub_end_turn(node->hub));
-        assert_true(ann.writes > 0 || node->broker.is_held);
-    }
+    bring("a", 2);
+    while (hub_end_turn(node->hub))
+        assert_false(node->broker.is_held);
     fake_client_hears_number(&ann, "b", 1);
-    assert_int_equal(count_served(), CROWD);
-    fake_node_turn(node);
+    fake_client_hears_nothing(&ann);
     for (int i = 0; i < CROWD; i++) {
-        assert_int_equal(crowd[i].writes, 2);
+        assert_int_equal(crowd[i].writes, i < served ? 2 : 1);
         fake_client_hears_number(&crowd[i], "a", 1);
         fake_client_hears_number(&crowd[i], "a", 2);
+        fake_client_hears_nothing(&crowd[i]);
     }
     dismiss_crowd();
     fake_client_finish(&ann);
@@ -172,6 +171,115 @@ static void messages_that_never_end_go_round_and_round(void **state) {
         fake_client_hears_number(&slow, "a", number);
     dismiss_crowd();
     fake_client_finish(&slow);
+}
+
+/* Three channels with a message each a turn. Of each, every round is one write for everybody; who is in two gets both in
+ * one. Redis is never held, and nobody waits for more than a round. */
+static void several_busy_channels_go_round_as_one_does(void **state) {
+    (void)state;
+    enum { ROUNDS = 4, IN_TWO = 1000 };
+    static const char *const names[] = {"a", "b", "c"};
+    unsigned brought = 0, turns = 0;
+    for (int i = 0; i < CROWD; i++)
+        fake_node_join(node, &crowd[i], names[i % 3]);
+    for (int i = 0; i < IN_TWO; i++)
+        fake_node_subscribe(node, &crowd[i], names[(i + 1) % 3]);
+    while (crowd[CROWD - 1].writes < ROUNDS) {
+        brought++;
+        for (int i = 0; i < 3; i++)
+            bring(names[i], brought);
+        assert_true(hub_end_turn(node->hub));
+        assert_false(node->broker.is_held);
+        turns++;
+    }
+    fake_node_turn(node);
+    assert_in_range(turns, ROUNDS, (CROWD + IN_TWO) / 256 * (ROUNDS + 1));
+    for (int i = 0; i < CROWD; i++) {
+        unsigned heard[3] = {0};
+        struct bytes line;
+        assert_in_range(crowd[i].writes, ROUNDS - 1, i < IN_TWO ? 2 * ROUNDS + 2 : ROUNDS + 1);
+        while (fake_client_read(&crowd[i], &line)) {
+            char name;
+            unsigned number;
+            char text[64];
+            snprintf(text, sizeof text, "%.*s", BYTES_FMT(line));
+            assert_int_equal(sscanf(text, "{\"channel\":\"%c\",\"data\":%u}", &name, &number), 2);
+            assert_int_equal(number, ++heard[name - 'a']);
+        }
+        for (int channel = 0; channel < 3; channel++) {
+            bool is_in = channel == i % 3 || (i < IN_TWO && channel == (i + 1) % 3);
+            assert_int_equal(heard[channel], is_in ? brought : 0);
+        }
+    }
+    dismiss_crowd();
+}
+
+/* What a client in two channels got by the first is not brought again by the second, nor what has come since forgotten. */
+static void who_was_served_by_another_channel_gets_the_rest(void **state) {
+    (void)state;
+    struct fake_client ann, bob;
+    node->hub->options.pass_writes_max = 1;
+    fake_node_join(node, &bob, "a");
+    fake_node_join(node, &ann, "a");
+    fake_node_subscribe(node, &ann, "b");
+    bring("a", 1);
+    bring("b", 1);
+    assert_true(hub_end_turn(node->hub)); /* To bob. */
+    assert_true(hub_end_turn(node->hub)); /* To ann, both. */
+    assert_int_equal(ann.writes, 1);
+    bring("b", 2);
+    fake_node_turn(node);
+    assert_int_equal(ann.writes, 2);
+    fake_client_hears_number(&ann, "b", 1);
+    fake_client_hears_number(&ann, "a", 1);
+    fake_client_hears_number(&ann, "b", 2);
+    fake_client_hears_nothing(&ann);
+    fake_client_finish(&ann);
+    fake_client_finish(&bob);
+}
+
+/* Lists that change wherever the pass stands: messages join at every place, and each who stays hears all. */
+static void round_is_never_too_short_however_the_list_changes(void **state) {
+    (void)state;
+    enum { COUNT = 9, TURNS = 3000 };
+    unsigned next[COUNT], brought = 0;
+    srand(7);
+    node->hub->options.pass_writes_max = 2;
+    for (int i = 0; i < COUNT; i++) {
+        fake_node_join(node, &crowd[i], "a");
+        next[i] = 1;
+    }
+    for (int turn = 0; turn < TURNS; turn++) {
+        int i = rand() % COUNT;
+        if (rand() % 3 > 0)
+            bring("a", ++brought);
+        if (rand() % 2 > 0) {
+            fake_client_finish(&crowd[i]);
+            fake_client_open(&crowd[i], node->hub, &fake_lines);
+            fake_client_say(&crowd[i], "{\"op\":\"subscribe\",\"channel\":\"a\"}");
+            next[i] = 0;
+        }
+        hub_end_turn(node->hub);
+        for (i = 0; i < COUNT; i++) {
+            struct bytes line;
+            while (fake_client_read(&crowd[i], &line)) {
+                char text[64];
+                unsigned number;
+                snprintf(text, sizeof text, "%.*s", BYTES_FMT(line));
+                if (sscanf(text, "{\"channel\":\"a\",\"data\":%u}", &number) != 1)
+                    continue; /* The reply. */
+                if (next[i] > 0)
+                    assert_int_equal(number, next[i]);
+                next[i] = number + 1;
+            }
+        }
+    }
+    fake_node_turn(node);
+    for (int i = 0; i < COUNT; i++) {
+        for (; next[i] > 0 && next[i] <= brought; next[i]++)
+            fake_client_hears_number(&crowd[i], "a", next[i]);
+        fake_client_finish(&crowd[i]);
+    }
 }
 
 static void mark_between_messages_waits_for_the_round_to_end(void **state) {
@@ -418,10 +526,13 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(pass_over_a_crowd_yields_and_goes_on),
         TEST(broker_is_held_while_there_is_a_backlog),
-        TEST(broker_is_held_while_another_channel_waits),
+        TEST(another_channel_joins_the_pass),
         TEST(one_turn_sends_all_batches_that_have_come),
         TEST(message_that_comes_during_a_pass_joins_it),
         TEST(messages_that_never_end_go_round_and_round),
+        TEST(several_busy_channels_go_round_as_one_does),
+        TEST(who_was_served_by_another_channel_gets_the_rest),
+        TEST(round_is_never_too_short_however_the_list_changes),
         TEST(mark_between_messages_waits_for_the_round_to_end),
         TEST(client_that_subscribes_during_a_pass_gets_what_follows),
         TEST(clients_that_leave_during_a_pass_take_nothing_from_others),
