@@ -92,8 +92,9 @@ void help_print(void) {
     for (int i = 0; i < SCENARIO_COUNT; i++) {
         const struct scenario *scenario = scenario_of((enum scenario_kind)i);
         printf("  %-10s %s\n", scenario->name, scenario->summary);
-        printf("             -n %u -c %u -r %g -d %g\n", scenario->subscribers, scenario->channels,
-               scenario->rate, scenario->duration_seconds);
+        printf("             -n %u -c %u -%c %g -d %g\n", scenario->subscribers, scenario->channels,
+               scenario->window > 0 ? 'w' : 'r', scenario->window > 0 ? scenario->window : scenario->rate,
+               scenario->duration_seconds);
     }
     fputs(options_text, stdout);
     for (uint32_t i = 0; peer_at(i) != NULL; i++)

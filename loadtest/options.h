@@ -15,6 +15,7 @@ enum scenario_kind {
     SCENARIO_RECONNECT,
     SCENARIO_SLOW,
     SCENARIO_MIXED,
+    SCENARIO_BUSY,
     SCENARIO_COUNT,
 };
 

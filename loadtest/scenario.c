@@ -51,6 +51,12 @@ static const struct scenario scenarios[SCENARIO_COUNT] = {
                         .rate = 20,
                         .weights = {1, 1, 1, 1},
                         .duration_seconds = 10},
+    [SCENARIO_BUSY] = {.name = "busy",
+                       .summary = "several busy channels, as fast as it goes: how much does a write carry?",
+                       .subscribers = 2000,
+                       .channels = 4,
+                       .window = 64,
+                       .duration_seconds = 10},
 };
 
 const struct scenario *scenario_of(enum scenario_kind kind) {
@@ -79,7 +85,8 @@ void scenario_defaults(struct options *options, enum scenario_kind kind) {
     options->rate = scenario->rate;
     options->slow = scenario->slow;
     options->duration_seconds = scenario->duration_seconds;
-    options->random_channel = kind == SCENARIO_ROOMS;
+    options->window = scenario->window;
+    options->random_channel = kind == SCENARIO_ROOMS || kind == SCENARIO_BUSY;
     options->final_message = kind == SCENARIO_IDLE;
     options->recover = kind == SCENARIO_RECONNECT;
     if (scenario->weights[TRANSPORT_WS] != 0)

@@ -10,6 +10,7 @@ struct scenario {
     uint32_t subscribers;
     uint32_t channels;
     double rate;
+    uint32_t window; /* 0: the open loop, at `rate`. */
     uint32_t slow;
     uint32_t weights[TRANSPORT_COUNT]; /* All 0: WebSocket alone. */
     double duration_seconds;

@@ -41,6 +41,12 @@ export const scenarios = {
     httpPublishers: 3,
     metrics: [perSecond, { ...cpuPerDelivery, isSecondary: true }],
   },
+  busy: {
+    title: 'Several busy channels: 4 channels of 500 subscribers each, 64 messages in flight',
+    args: ['busy', '-n', '2000', '-c', '4', '--window', '64'],
+    httpPublishers: 64,
+    metrics: [perSecond, cpuPerDelivery],
+  },
   rooms: {
     title: 'Rooms: 10,000 connections in 1,000 rooms of 10, 1,000 messages a second to random rooms',
     args: ['rooms', '-n', '10000', '-c', '1000', '-r', '1000'],
