@@ -51,6 +51,9 @@ void session_asked_in_vain(struct session *session);
 /* What the client got of what had been before. */
 void session_pay_replay(struct session *session, uint32_t messages, size_t bytes);
 
+/* Whether the client may still have something replayed that it asked for a while ago. Counts the refusal. */
+bool session_may_have_replayed(struct session *session);
+
 /* --- session_subscribe.c --- */
 
 void session_subscribe(struct session *session, const struct command *command);

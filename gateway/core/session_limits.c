@@ -70,6 +70,14 @@ void session_asked_in_vain(struct session *session) {
     may_spend(session, COMMAND_MILLI);
 }
 
+bool session_may_have_replayed(struct session *session) {
+    struct allowance allowance = allowance_of(session_config(session), 1);
+    bool may = allowance.per_second == 0 ||
+               token_bucket_has_some(&session->asked, &allowance, hub_now_ms(session->hub));
+    session_metrics(session)->rate_limited += !may;
+    return may;
+}
+
 /* Leaves room for what a client does that goes on: after a large replay nobody is closed for the next command. */
 static void spend_on_replay(struct token_bucket *bucket, const struct allowance *allowance, uint64_t milli,
                             uint64_t now_ms) {

@@ -301,7 +301,16 @@ static void forget(struct pending_reply *reply) {
     free(reply);
 }
 
+/* What was asked while the channel was opened was let in for what a command costs; what it brings is known by now, and
+ * the ones before it have paid. */
+static bool is_too_much(const struct pending_reply *reply) {
+    return reply->is_waiting && (reply->is_history || reply->is_behind) &&
+           !session_may_have_replayed(reply->session);
+}
+
 void session_subscribe_done(struct pending_reply *reply, struct channel *channel, enum error error) {
+    if (reply->session != NULL && error == ERR_OK && is_too_much(reply))
+        error = ERR_RATE_LIMITED;
     if (reply->session != NULL && error == ERR_OK)
         begin(reply, channel);
     else if (reply->session != NULL)

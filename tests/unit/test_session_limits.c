@@ -121,7 +121,7 @@ static void publish_that_is_taken_does_not(void **state) {
 }
 
 /* A channel whose five messages of so many bytes each this node holds, and which Ann has subscribed to. */
-static void keep(size_t bytes) {
+static void keep_for(size_t bytes, int waiting) {
     static char payload[65536];
     struct entry entries[FAKE_HISTORY_SIZE];
     memset(payload, 'x', sizeof payload);
@@ -139,8 +139,14 @@ static void keep(size_t bytes) {
         .count = FAKE_HISTORY_SIZE,
     };
     fake_node_subscribe(node, &ann, "kept:room");
+    for (int i = 0; i < waiting; i++)
+        fake_client_say(&ann, history);
     fake_broker_confirm_all(&node->broker);
     fake_broker_answer_sync(&node->broker, ERR_OK, &result);
+}
+
+static void keep(size_t bytes) {
+    keep_for(bytes, 0);
     assert_int_equal(refused(&ann, "", 0), 0);
 }
 
@@ -151,6 +157,15 @@ static void replay_costs_what_it_brings(void **state) {
     int asked = (BURST - 1 + 5) / 6;
     assert_int_equal(refused(&ann, history, asked), 0);
     assert_true(refused(&ann, history, 1) == 1);
+}
+
+/* Let in while nobody knew what they would bring. */
+static void what_waited_for_the_channel_costs_as_much(void **state) {
+    (void)state;
+    enum { WAITING = 50 };
+    keep_for(16 * 1024, WAITING);
+    int answered = WAITING - refused(&ann, "", 0);
+    assert_true(answered > 0 && answered <= (BURST - 1 - WAITING) / 5 + 1);
 }
 
 /* After one large answer nobody is closed who goes on as before. */
@@ -200,6 +215,7 @@ int main(void) {
         TEST(publish_counts_when_it_is_refused),
         TEST(publish_that_is_taken_does_not),
         TEST(replay_costs_what_it_brings),
+        TEST(what_waited_for_the_channel_costs_as_much),
         TEST(large_replay_is_no_reason_to_close),
         TEST(address_has_ten_times_as_much_replayed),
     };
