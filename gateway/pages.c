@@ -93,6 +93,8 @@ void pages_append_headers(const struct request *request, const struct public_sit
                    BYTES_FMT(buf_bytes(&asking.origin)));
     else if (asking.is_own_host && is_open)
         buf_append_text(lines, "Access-Control-Allow-Origin: *\r\n");
+    if (asking.is_own_host && (asking.page == PAGE_KNOWN || is_open))
+        buf_append_text(lines, "Access-Control-Expose-Headers: ETag, Retry-After\r\n");
     if (asking.page != PAGE_NONE)
         buf_append_text(lines, "Vary: Origin\r\n");
     finish_asking(&asking);

@@ -18,7 +18,7 @@ enum {
     DESTROY_TURNS = 8,
     LOG_INTERVAL_MS = 1000,
     /* File descriptors for what is no client: Redis, the listener, files being served, refusals. */
-    FDS_ASIDE = 2048,
+    FDS_ASIDE = 1024,
     FDS_ASIDE_MIN = 32,
     /* Those who ask for health, metrics and the API. */
     ADMIN_CONNECTIONS_MAX = 512,

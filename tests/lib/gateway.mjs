@@ -20,9 +20,10 @@ export class Gateway {
     // `t` is a test context, or wholeFile() of lib/file.mjs. `redis` is a Redis of lib/redis.mjs or
     // a URL; without it the broker is the memory one. `config` is the text of a config file, instead of which or
     // with which `dev` opens everything. `env` are further FANTAIL_... settings. Without `awaitReady` it need not
-    // become ready.
-    static async start(t, { dev, config, redis, workers, node, env = {}, port, adminPort, awaitReady = true } = {}) {
+    // become ready. `nofile` is its limit of file descriptors.
+    static async start(t, { dev, config, redis, nofile, workers, node, env = {}, port, adminPort, awaitReady = true } = {}) {
         const gateway = new Gateway();
+        gateway.nofile = nofile;
         gateway.port = port ?? (await freePort());
         gateway.adminPort = adminPort ?? (await freePort());
         gateway.dir = await mkdtemp(path.join(os.tmpdir(), 'fantail-gateway-'));
@@ -76,7 +77,8 @@ export class Gateway {
 
     // Starts it again after stop() or kill(), on the same ports.
     async run({ awaitReady = true } = {}) {
-        this.process = new Process('fantail', binary, this.args, { env: this.env });
+        const command = this.nofile ? ['prlimit', `--nofile=${this.nofile}`, binary, ...this.args] : [binary, ...this.args];
+        this.process = new Process('fantail', command[0], command.slice(1), { env: this.env });
         if (awaitReady) await this.process.ready('answers /readyz with 200', () => this.isReady());
     }
 

@@ -80,7 +80,7 @@ const rows = {
     'sockets that owe a PROXY header': 'scenario/proxy.test.mjs: a listed proxy without its header, or with a broken one, is turned away and counted',
     'refused sockets that read their answer': 'scenario/limits.test.mjs: limits.connections: those beyond it cost no memory that stays, however many come',
     'request headers': 'scenario/bad-input.test.mjs: a handshake that drips in is given up after limits.handshake_seconds',
-    'request body': 'scenario/bad-input.test.mjs: a body above limits.message_bytes is answered with 413',
+    'request body': 'scenario/http-strict.test.mjs: the body of an API call waits for the key',
     'requests behind one that is being answered': 'scenario/http-strict.test.mjs: requests behind one that is being answered wait, but not any number of them',
     'answers to pings where the socket takes nothing': 'scenario/http-strict.test.mjs: where the socket takes nothing, the last ping alone is answered',
     'files kept in memory': 'unit/test_http_files.c: what_was_not_asked_for_longest_goes',

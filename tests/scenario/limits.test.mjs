@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { Gateway } from '../lib/gateway.mjs';
 import { NativeClient } from '../lib/native.mjs';
 import { RawSocket } from '../lib/raw.mjs';
+import { Redis } from '../lib/redis.mjs';
 import { until } from '../lib/wait.mjs';
 
 // One worker, so that "per worker process" means all of it.
@@ -239,4 +240,36 @@ test('limits.handshake_seconds', async (t) => {
     await until('all are counted', async () => (await refusals(gateway, 'handshake')) === 20);
     assert.ok((await client.request({ op: 'ping' })).ok);
     await client.end();
+});
+
+test('file descriptors are set aside: clients that hold all others do not keep Redis away', async (t) => {
+    const redis = await Redis.start(t);
+    const gateway = await Gateway.start(t, { redis, workers: 1, nofile: 256, env: { FANTAIL_LIMITS_CONNECTIONS: '1000' } });
+    assert.match(gateway.output, /fewer connections than configured limits\.connections=1000 possible=\d+/);
+    const clients = [];
+    t.after(() => Promise.all(clients.map((client) => client.end())));
+    for (;;) {
+        const client = await NativeClient.open(gateway).catch((error) => error);
+        if (client.status !== undefined) {
+            assertIsFull(client);
+            break;
+        }
+        clients.push(client);
+    }
+    assert.ok(clients.length > 150, `${clients.length} clients`);
+    await clients[0].subscribe('open:a');
+    await redis.cli('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await until('the link is back', async () => (await gateway.metric('fantail_redis_lost_total')) > 0 && (await gateway.isReady()));
+    await redis.publish('open:a', '"again"');
+    await clients[0].message('open:a', (data) => data === 'again');
+});
+
+test('the admin port has a maximum of connections as well', async (t) => {
+    const gateway = await start(t, {});
+    const raws = [];
+    t.after(() => raws.forEach((raw) => raw.destroy()));
+    for (let n = 0; n < 520; n++) raws.push(await RawSocket.connect(gateway.adminPort));
+    await until('some are refused', () => raws.some((raw) => raw.text.startsWith('HTTP/1.1 503 ')));
+    raws.slice(0, 100).forEach((raw) => raw.destroy());
+    await until('it answers again', async () => (await gateway.readyStatus()) === 200);
 });

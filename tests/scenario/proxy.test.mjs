@@ -168,3 +168,19 @@ test('one connection of a proxy may carry requests of several clients', async (t
     assert.equal(await addressSeen(gateway), '192.0.2.4');
     raw.destroy();
 });
+
+test('half a PROXY header and then the end costs no time, and is a refusal', async (t) => {
+    const gateway = await Gateway.start(t, { workers: 1, env: behindProxy });
+    const refusals = () => gateway.metric('fantail_refusals_total', 'reason="proxy_header"');
+    const raws = [];
+    t.after(() => raws.forEach((raw) => raw.destroy()));
+    const before = await gateway.workerCpuMs();
+    for (const half of ['PROXY TCP4 192.0.2.1', '\r\n\r\n\0\r\nQUIT\n\x21', 'P']) {
+        const raw = await RawSocket.connect(gateway.port);
+        raws.push(raw);
+        raw.socket.end(Buffer.from(half, 'latin1'));
+        await raw.close(3000);
+    }
+    await until('they are counted', async () => (await refusals()) === 3);
+    assert.ok((await gateway.workerCpuMs()) - before < 500);
+});

@@ -8,34 +8,58 @@
 
 /* --- Characters ------------------------------------------------------------------------------ */
 
-/* RFC 9110, section 5.6.2. */
-static bool is_token_char(unsigned char c) {
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    return isalnum(c) || (c != '\0' && strchr(others, c) != NULL);
-}
+/* What a character may be part of. A table, because each byte of each head is looked up. */
+enum {
+    IN_TOKEN = 1, /* RFC 9110, section 5.6.2. */
+    IN_VALUE = 2, /* RFC 9110, section 5.5: visible, a blank within, or beyond ASCII. */
+    IN_TARGET =
+        4, /* What no URI has (RFC 3986) is refused only where it could be read in two ways: browsers send '|',
+                      '"' and others as they are. A fragment is none of the server's business (RFC 9112, 3.2). */
+    IN_HOST = 8, /* RFC 3986, section 3.2.2, and a port; no user, no path. */
+    IN_ALL = IN_TOKEN | IN_VALUE | IN_TARGET | IN_HOST,
+    IN_ALL_BUT_HOST = IN_TOKEN | IN_VALUE | IN_TARGET,
+    IN_ALL_BUT_TOKEN = IN_VALUE | IN_TARGET | IN_HOST,
+};
 
-/* RFC 9110, section 5.5: visible, a blank within, or beyond ASCII. */
-static bool is_value_char(unsigned char c) {
-    return (c >= 0x20 && c != 0x7f) || c == '\t';
-}
+static const unsigned char characters[256] = {
+    ['\t'] = IN_VALUE,
+    [' '] = IN_VALUE,
+    ['"'] = IN_VALUE | IN_TARGET,
+    ['#'] = IN_TOKEN | IN_VALUE,
+    ['/'] = IN_VALUE | IN_TARGET,
+    ['<'] = IN_VALUE | IN_TARGET,
+    ['>' ... '@'] = IN_VALUE | IN_TARGET,
+    ['\\'] = IN_VALUE | IN_TARGET,
+    ['{'] = IN_VALUE | IN_TARGET,
+    ['}'] = IN_VALUE | IN_TARGET,
+    ['^'] = IN_ALL_BUT_HOST,
+    ['`'] = IN_ALL_BUT_HOST,
+    ['|'] = IN_ALL_BUT_HOST,
+    ['('] = IN_ALL_BUT_TOKEN,
+    [')'] = IN_ALL_BUT_TOKEN,
+    [','] = IN_ALL_BUT_TOKEN,
+    [':'] = IN_ALL_BUT_TOKEN,
+    [';'] = IN_ALL_BUT_TOKEN,
+    ['='] = IN_ALL_BUT_TOKEN,
+    ['['] = IN_ALL_BUT_TOKEN,
+    [']'] = IN_ALL_BUT_TOKEN,
+    ['!'] = IN_ALL,
+    ['$' ... '\''] = IN_ALL,
+    ['*' ... '+'] = IN_ALL,
+    ['-' ... '.'] = IN_ALL,
+    ['_'] = IN_ALL,
+    ['~'] = IN_ALL,
+    ['0' ... '9'] = IN_ALL,
+    ['A' ... 'Z'] = IN_ALL,
+    ['a' ... 'z'] = IN_ALL,
+    [0x80 ... 0xff] = IN_VALUE,
+};
 
-/* What no URI has (RFC 3986) is refused only where it could be read in two ways: browsers send '|', '"' and others
- * as they are. A fragment is none of the server's business (RFC 9112, section 3.2). */
-static bool is_target_char(unsigned char c) {
-    return c > 0x20 && c < 0x7f && c != '#';
-}
-
-/* RFC 3986, section 3.2.2, and a port; no user, no path. */
-static bool is_host_char(unsigned char c) {
-    static const char others[] = "-._~%!$&'()*+,;=:[]";
-    return isalnum(c) || (c != '\0' && strchr(others, c) != NULL);
-}
-
-static bool consists_of(struct bytes text, bool (*is_one)(unsigned char)) {
+static bool consists_of(struct bytes text, unsigned kind) {
+    unsigned all = kind;
     for (size_t i = 0; i < text.len; i++)
-        if (!is_one((unsigned char)text.data[i]))
-            return false;
-    return true;
+        all &= characters[(unsigned char)text.data[i]];
+    return all == kind;
 }
 
 static bool is_blank(char c) {
@@ -120,7 +144,7 @@ static bool take_authority(struct http_head *head, struct bytes *target) {
             authority.len++;
         *target = bytes_skip(*target, authority.len);
         head->authority = part_of(head, authority);
-        return authority.len > 0 && consists_of(authority, is_host_char);
+        return authority.len > 0 && consists_of(authority, IN_HOST);
     }
     return false;
 }
@@ -129,7 +153,7 @@ static enum error read_target(struct http_head *head, struct bytes target, struc
     /* The two that are no paths: of CONNECT, and "OPTIONS *". Nothing is served there. */
     bool is_other = bytes_equal_text(method, "CONNECT") ||
                     (bytes_equal_text(target, "*") && bytes_equal_text(method, "OPTIONS"));
-    if (target.len == 0 || !consists_of(target, is_target_char))
+    if (target.len == 0 || !consists_of(target, IN_TARGET))
         return malformed(head, "The request target has characters that no URL has.");
     if (target.data[0] != '/' && !is_other && !take_authority(head, &target))
         return malformed(head, "The request target is neither a path nor a URL.");
@@ -159,7 +183,7 @@ static enum error read_version(struct http_head *head, struct bytes version) {
 
 static enum error read_request_line(struct http_head *head, struct bytes line) {
     struct bytes rest = line, method, target;
-    if (!take_until(&rest, ' ', &method) || method.len == 0 || !consists_of(method, is_token_char) ||
+    if (!take_until(&rest, ' ', &method) || method.len == 0 || !consists_of(method, IN_TOKEN) ||
         !take_until(&rest, ' ', &target))
         return malformed(head, "The request line is not METHOD, a space, TARGET, a space, HTTP/1.1.");
     if (target.len > HTTP_TARGET_BYTES_MAX)
@@ -171,35 +195,43 @@ static enum error read_request_line(struct http_head *head, struct bytes line) {
 
 /* --- Field lines ----------------------------------------------------------------------------- */
 
+#define FIELD(literal) .name = literal, .len = sizeof(literal) - 1
+
 static const struct {
     const char *name;
+    size_t len;
     bool may_repeat; /* Its value is a list: several lines are one (RFC 9110, section 5.3). */
 } known_fields[FIELD_COUNT] = {
-    [FIELD_HOST] = {"host", false},
-    [FIELD_CONNECTION] = {"connection", true},
-    [FIELD_UPGRADE] = {"upgrade", true},
-    [FIELD_CONTENT_LENGTH] = {"content-length", false},
-    [FIELD_TRANSFER_ENCODING] = {"transfer-encoding", true},
-    [FIELD_EXPECT] = {"expect", true},
-    [FIELD_ORIGIN] = {"origin", false},
-    [FIELD_AUTHORIZATION] = {"authorization", false},
-    [FIELD_CONTENT_TYPE] = {"content-type", false},
-    [FIELD_IF_NONE_MATCH] = {"if-none-match", true},
-    [FIELD_ACCEPT] = {"accept", true},
-    [FIELD_ACCEPT_ENCODING] = {"accept-encoding", true},
-    [FIELD_LAST_EVENT_ID] = {"last-event-id", false},
-    [FIELD_X_API_KEY] = {"x-api-key", false},
-    [FIELD_X_FORWARDED_FOR] = {"x-forwarded-for", true},
-    [FIELD_WEBSOCKET_KEY] = {"sec-websocket-key", false},
-    [FIELD_WEBSOCKET_VERSION] = {"sec-websocket-version", false},
-    [FIELD_WEBSOCKET_PROTOCOL] = {"sec-websocket-protocol", true},
-    [FIELD_WEBSOCKET_EXTENSIONS] = {"sec-websocket-extensions", true},
+    [FIELD_HOST] = {FIELD("host")},
+    [FIELD_CONNECTION] = {FIELD("connection"), .may_repeat = true},
+    [FIELD_UPGRADE] = {FIELD("upgrade"), .may_repeat = true},
+    [FIELD_CONTENT_LENGTH] = {FIELD("content-length")},
+    [FIELD_TRANSFER_ENCODING] = {FIELD("transfer-encoding"), .may_repeat = true},
+    [FIELD_EXPECT] = {FIELD("expect"), .may_repeat = true},
+    [FIELD_ORIGIN] = {FIELD("origin")},
+    [FIELD_AUTHORIZATION] = {FIELD("authorization")},
+    [FIELD_CONTENT_TYPE] = {FIELD("content-type")},
+    [FIELD_IF_NONE_MATCH] = {FIELD("if-none-match"), .may_repeat = true},
+    [FIELD_ACCEPT] = {FIELD("accept"), .may_repeat = true},
+    [FIELD_ACCEPT_ENCODING] = {FIELD("accept-encoding"), .may_repeat = true},
+    [FIELD_LAST_EVENT_ID] = {FIELD("last-event-id")},
+    [FIELD_X_API_KEY] = {FIELD("x-api-key")},
+    [FIELD_X_FORWARDED_FOR] = {FIELD("x-forwarded-for"), .may_repeat = true},
+    [FIELD_WEBSOCKET_KEY] = {FIELD("sec-websocket-key")},
+    [FIELD_WEBSOCKET_VERSION] = {FIELD("sec-websocket-version")},
+    [FIELD_WEBSOCKET_PROTOCOL] = {FIELD("sec-websocket-protocol"), .may_repeat = true},
+    [FIELD_WEBSOCKET_EXTENSIONS] = {FIELD("sec-websocket-extensions"), .may_repeat = true},
 };
+
+static bool is_field(struct bytes name, int field) {
+    return name.len == known_fields[field].len &&
+           strncasecmp(name.data, known_fields[field].name, name.len) == 0;
+}
 
 /* FIELD_COUNT: none that we know. */
 static enum http_field field_of(struct bytes name) {
     for (int field = 0; field < FIELD_COUNT; field++)
-        if (text_equal_nocase(name, known_fields[field].name))
+        if (is_field(name, field))
             return (enum http_field)field;
     return FIELD_COUNT;
 }
@@ -208,9 +240,9 @@ static enum error read_field(struct http_head *head, struct bytes line) {
     struct bytes rest = line, name;
     if (is_blank(line.data[0]))
         return malformed(head, "A header line begins with a blank: folded lines are not taken.");
-    if (!take_until(&rest, ':', &name) || name.len == 0 || !consists_of(name, is_token_char))
+    if (!take_until(&rest, ':', &name) || name.len == 0 || !consists_of(name, IN_TOKEN))
         return malformed(head, "A header line is not NAME: VALUE, without a blank before the colon.");
-    if (!consists_of(rest, is_value_char))
+    if (!consists_of(rest, IN_VALUE))
         return malformed(head, "A header has a control character.");
     enum http_field field = field_of(name);
     if (field == FIELD_COUNT)
@@ -229,7 +261,7 @@ static bool next_of(struct bytes *lines, enum http_field field, struct bytes *va
     struct bytes line, name;
     while (take_until(lines, '\n', &line)) {
         line.len--; /* CR. */
-        if (take_until(&line, ':', &name) && text_equal_nocase(name, known_fields[field].name)) {
+        if (take_until(&line, ':', &name) && is_field(name, field)) {
             *value = trim(line);
             return true;
         }
@@ -282,7 +314,7 @@ static enum error check_host(struct http_head *head) {
     struct bytes host = http_head_part(head, head->first[FIELD_HOST]);
     if (head->counts[FIELD_HOST] == 0)
         return head->is_http_1_1 ? malformed(head, "There is no Host header.") : ERR_OK;
-    if (host.len == 0 || !consists_of(host, is_host_char))
+    if (host.len == 0 || !consists_of(host, IN_HOST))
         return malformed(head, "Host is not a name or an address, and perhaps a port.");
     return ERR_OK;
 }
@@ -366,7 +398,7 @@ enum error http_head_read(struct http_head *head, struct bytes in) {
     if (in.len > HTTP_HEAD_BYTES_MAX)
         in.len = HTTP_HEAD_BYTES_MAX;
     /* So that who speaks another protocol hears of it at once, TLS above all. */
-    if (in.len > 0 && head->line == 0 && in.data[0] != '\r' && !is_token_char((unsigned char)in.data[0]))
+    if (in.len > 0 && head->line == 0 && in.data[0] != '\r' && !consists_of(bytes_make(in.data, 1), IN_TOKEN))
         return malformed(head, "This is not HTTP. TLS ends at the load balancer, not here.");
     const char *end;
     while (head->scanned < in.len &&

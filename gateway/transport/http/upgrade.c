@@ -85,7 +85,7 @@ static enum error answer(struct connection *connection, const struct http_head *
     append_accept(http_head_part(head, head->first[FIELD_WEBSOCKET_KEY]), &text);
     buf_append_text(&text, "\r\n");
     if (head->counts[FIELD_WEBSOCKET_PROTOCOL] > 0)
-        buf_printf(&text, "Sec-WebSocket-Protocol: %s\r\n", subprotocol);
+        buf_append_text(&text, "Sec-WebSocket-Protocol: fantail.v1\r\n");
     connection->is_deflated = append_extensions(connection, head, &text);
     options->metrics->compressed_connections += connection->is_deflated;
     options->metrics->http_requests++;
