@@ -8,8 +8,8 @@
 
 #include "common/buf.h"
 #include "gateway/config.h"
-#include "gateway/gateway.h"
-#include "gateway/master.h"
+#include "gateway/master/master.h"
+#include "gateway/worker.h"
 
 static void print_help(FILE *out) {
     fputs("fantail " FANTAIL_VERSION " - a pub/sub gateway: browsers subscribe, Redis carries the messages\n"
@@ -121,7 +121,7 @@ int main(int argc, char **argv) {
             print_help(stdout);
             return 0;
         case 'w':
-            return gateway_run_worker((unsigned)strtoul(optarg, NULL, 10));
+            return worker_run((unsigned)strtoul(optarg, NULL, 10));
         default:
             fputs("Try 'fantail --help'.\n", stderr);
             return 2;

@@ -1,7 +1,7 @@
 /* Lines between master and worker. The first byte of the input says how long the pieces are in which it comes. */
 #include <string.h>
 
-#include "gateway/lines.h"
+#include "gateway/master/lines.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { LINE_MAX = 24 };

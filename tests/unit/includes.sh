@@ -45,9 +45,9 @@ bytes_only+=' gateway/transport/frame.[ch] gateway/transport/frame_reader.[ch] g
 bytes_only+=' gateway/transport/forwarded.[ch] gateway/transport/proxy_header.[ch]'
 check "$bytes_only" "$libraries" "$none" 'what reads bytes does no I/O'
 check 'gateway/admin/*.[ch]' 'gateway/broker' "$none" 'admin asks the core'
-check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/broker/*.[ch] gateway/admin/*.[ch]' \
+check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/broker/*.[ch] gateway/admin/*.[ch] gateway/master/*.[ch]' \
     'libwebsockets' "$none" 'only transports know libwebsockets'
-check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/transport/*.[ch] gateway/transport/http/*.[ch] gateway/admin/*.[ch]' \
+check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/transport/*.[ch] gateway/transport/http/*.[ch] gateway/admin/*.[ch] gateway/master/*.[ch]' \
     'hiredis' "$none" 'only brokers know hiredis'
 check 'common/*.[ch] gateway/*.[ch] gateway/*/*.[ch] loadtest/*.[ch]' 'tests/' "$none" 'nothing knows the tests'
 

@@ -1,7 +1,7 @@
 /* Lines out of bytes that come in pieces. One that is longer than it may be is left out, and the next one read: the
  * mistake of one line is not to end what comes after it. */
-#ifndef GATEWAY_LINES_H
-#define GATEWAY_LINES_H
+#ifndef MASTER_LINES_H
+#define MASTER_LINES_H
 
 #include "common/buf.h"
 

@@ -1,7 +1,7 @@
 /* One worker: the whole gateway in one process, started and told what to do by the master over the socket
  * WORKER_CONTROL_FD, counting in the shared memory behind WORKER_BOARD_FD. */
-#ifndef GATEWAY_GATEWAY_H
-#define GATEWAY_GATEWAY_H
+#ifndef GATEWAY_WORKER_H
+#define GATEWAY_WORKER_H
 
 #include <stdatomic.h>
 
@@ -19,6 +19,6 @@ struct worker_board {
 enum { WORKER_CANNOT_START = 3 };
 
 /* Runs until the master says stop or is gone; returns the exit status of the process. */
-int gateway_run_worker(unsigned index);
+int worker_run(unsigned index);
 
 #endif

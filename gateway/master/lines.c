@@ -1,4 +1,4 @@
-#include "gateway/lines.h"
+#include "gateway/master/lines.h"
 
 void lines_init(struct lines *lines, size_t line_max) {
     *lines = (struct lines){.line_max = line_max};

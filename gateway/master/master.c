@@ -1,4 +1,4 @@
-#include "gateway/master.h"
+#include "gateway/master/master.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -15,11 +15,11 @@
 #include "gateway/admin/admin.h"
 #include "gateway/admin/api.h"
 #include "gateway/config.h"
-#include "gateway/control.h"
-#include "gateway/gateway.h"
 #include "gateway/loop.h"
+#include "gateway/master/control.h"
 #include "gateway/transport/acceptor.h"
 #include "gateway/transport/server.h"
+#include "gateway/worker.h"
 
 enum {
     /* A worker that dies at once is started again after this, then after twice as long, and so on. */

@@ -1,4 +1,4 @@
-#include "gateway/gateway.h"
+#include "gateway/worker.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -13,11 +13,11 @@
 #include "gateway/broker/memory.h"
 #include "gateway/broker/redis.h"
 #include "gateway/config.h"
-#include "gateway/control.h"
 #include "gateway/core/hub.h"
 #include "gateway/core/session.h"
 #include "gateway/forms.h"
 #include "gateway/loop.h"
+#include "gateway/master/control.h"
 #include "gateway/protocol/native.h"
 #include "gateway/public.h"
 #include "gateway/transport/server.h"
@@ -288,7 +288,7 @@ static void seed_random(void) {
     srandom(seed);
 }
 
-int gateway_run_worker(unsigned index) {
+int worker_run(unsigned index) {
     struct worker worker = {.index = index};
     /* Ctrl-C goes to the whole process group; the master decides what it means. */
     signal(SIGINT, SIG_IGN);

@@ -1,7 +1,7 @@
 /* The process that users start: it runs the workers, restarts those that die, serves the admin port, and
  * passes on what signals mean. It handles no client. */
-#ifndef GATEWAY_MASTER_H
-#define GATEWAY_MASTER_H
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "gateway/control.h"
+#include "gateway/master/control.h"
 
 #include <stdlib.h>
 

@@ -1,11 +1,11 @@
 /* JSON objects, one per line, over a socket between the master and a worker. */
-#ifndef GATEWAY_CONTROL_H
-#define GATEWAY_CONTROL_H
+#ifndef MASTER_CONTROL_H
+#define MASTER_CONTROL_H
 
 #include <jansson.h>
 
-#include "gateway/lines.h"
 #include "gateway/loop.h"
+#include "gateway/master/lines.h"
 
 struct control {
     uv_pipe_t *pipe;
