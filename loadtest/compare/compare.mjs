@@ -68,13 +68,17 @@ async function stop(child) {
   clearTimeout(timer);
 }
 
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
+// Below what the kernel gives outgoing connections, of which thousands of the run before linger: a server, or its admin
+// port, which is the next one, could not listen there.
+async function freePort() {
+  for (;;) {
+    const port = 12000 + 2 * Math.floor(Math.random() * 9000);
+    const isFree = await new Promise((resolve) => {
+      const server = net.createServer().once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
     });
-  });
+    if (isFree) return port;
+  }
 }
 
 async function waitForPort(port, child) {
