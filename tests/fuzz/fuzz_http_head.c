@@ -31,7 +31,7 @@ static void check_whole(const struct http_head *head, struct bytes in) {
 static void check_names(const struct http_head *head) {
     struct buf name;
     buf_init(&name, 0);
-    if (http_path_decode(http_head_part(head, head->path), &name))
+    if (http_path_decode(http_head_path(head), &name))
         FUZZ_CHECK(name.data[0] == '/' && memmem(name.data, name.len, "/.", 2) == NULL &&
                    memchr(name.data, '\0', name.len) == NULL);
     buf_clear(&name);

@@ -157,6 +157,16 @@ static void target_may_be_a_whole_url(void **state) {
     assert_true(bytes_equal_text(http_head_part(&head, head.query), "x=1"));
 }
 
+static void url_may_end_with_its_host(void **state) {
+    (void)state;
+    struct http_head head;
+    assert_int_equal(read_whole(BYTES_LITERAL("GET http://a:1 HTTP/1.0\r\n\r\n"), &head), ERR_OK);
+    assert_true(bytes_equal_text(http_head_path(&head), "/"));
+    assert_int_equal(read_whole(BYTES_LITERAL("GET http://a?x=1 HTTP/1.0\r\n\r\n"), &head), ERR_OK);
+    assert_true(bytes_equal_text(http_head_path(&head), "/"));
+    assert_true(bytes_equal_text(http_head_part(&head, head.query), "x=1"));
+}
+
 static void what_has_two_readings_is_refused(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -295,6 +305,7 @@ int main(void) {
         cmocka_unit_test(an_upgrade_that_is_none_is_an_ordinary_request),
         cmocka_unit_test(connection_lasts_as_version_and_client_say),
         cmocka_unit_test(target_may_be_a_whole_url),
+        cmocka_unit_test(url_may_end_with_its_host),
         cmocka_unit_test(what_has_two_readings_is_refused),
         cmocka_unit_test(refusals_have_the_status_that_helps),
         cmocka_unit_test(head_has_a_maximum),

@@ -319,7 +319,7 @@ static struct exchange *exchange_create(struct connection *connection) {
         .connection = connection,
         .head = head,
         .method = head->method,
-        .path = http_head_part(head, head->path),
+        .path = http_head_path(head),
     };
     exchange->route = find_route(connection->server->options.routes, exchange->request.path);
     exchange->is_head = head->method == METHOD_HEAD;
@@ -337,7 +337,7 @@ static void copy_head(struct exchange *exchange) {
     exchange->head = xmalloc(head->len);
     memcpy(exchange->head, head->base, head->len);
     head->base = exchange->head;
-    exchange->request.path = http_head_part(head, head->path);
+    exchange->request.path = http_head_path(head);
 }
 
 /* The time for a request runs from its first byte, however slowly the others come; for the first request from when

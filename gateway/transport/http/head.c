@@ -303,6 +303,10 @@ bool http_head_lists(const struct http_head *head, enum http_field field, const 
     return false;
 }
 
+struct bytes http_head_path(const struct http_head *head) {
+    return head->path.len > 0 ? http_head_part(head, head->path) : BYTES_LITERAL("/");
+}
+
 struct bytes http_head_host(const struct http_head *head) {
     return http_head_part(head, head->authority.len > 0 ? head->authority : head->first[FIELD_HOST]);
 }

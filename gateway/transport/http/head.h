@@ -96,6 +96,9 @@ bool http_head_field(const struct http_head *head, enum http_field field, struct
 /* Whether one of the field's values, a list, is `token`; letters without case. */
 bool http_head_lists(const struct http_head *head, enum http_field field, const char *token);
 
+/* What is asked for; of a URL that ends with its host: "/" (RFC 9112, section 3.2.1). */
+struct bytes http_head_path(const struct http_head *head);
+
 /* Where the request was sent to: the target's own authority, or Host. */
 struct bytes http_head_host(const struct http_head *head);
 

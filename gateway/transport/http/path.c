@@ -15,5 +15,5 @@ static bool is_plain(struct bytes path) {
 
 bool http_path_decode(struct bytes path, struct buf *out) {
     size_t before = out->len;
-    return text_percent_decode(path, out) && is_plain(bytes_make(out->data + before, out->len - before));
+    return path.len > 0 && text_percent_decode(path, out) && is_plain(bytes_skip(buf_bytes(out), before));
 }
