@@ -181,7 +181,7 @@ static void reply_history(const struct pending_reply *reply, struct channel *cha
     buf_init(&messages, 0);
     /* The reply has to fit the outbox; of what does not, the newest is worth most. */
     size_t bytes = 0;
-    for (int64_t i = history->count - 1; i >= from && from >= 0; i--) {
+    for (int64_t i = (int64_t)history->count - 1; i >= from && from >= 0; i--) {
         bytes += history_at(history, (uint32_t)i)->payload_len + HISTORY_OVERHEAD_BYTES;
         if (bytes > session_config(session)->limits.outbox_bytes / 2) {
             from = i + 1;

@@ -848,6 +848,21 @@ static void history_is_told_without_a_subscription(void **state) {
     assert_int_equal(node->metrics.channels, 0);
 }
 
+static void history_of_which_nothing_is_left_is_empty(void **state) {
+    (void)state;
+    say(&ann, "{\"op\":\"history\",\"channel\":\"kept:a\"}");
+    answer_with(NULL, 0, (struct position){EPOCH, 3});
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\",\"messages\":[]}");
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-3\"}");
+    bring(4);
+    fake_node_turn(node);
+    hears_message(&ann, 4);
+    fake_node_pass(node, FAKE_HISTORY_TTL_SECONDS * 1000 + 1);
+    say(&bob, "{\"op\":\"history\",\"channel\":\"kept:a\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-4\",\"messages\":[]}");
+}
+
 static void history_of_a_channel_without_one_is_an_error(void **state) {
     (void)state;
     struct bytes line;
@@ -981,6 +996,7 @@ int main(void) {
         TEST(hole_that_may_not_be_read_is_told_and_live_goes_on),
         TEST(channel_may_go_while_its_stream_is_read),
         TEST(history_is_told_without_a_subscription),
+        TEST(history_of_which_nothing_is_left_is_empty),
         TEST(history_of_a_channel_without_one_is_an_error),
         TEST(history_that_fits_no_outbox_is_cut_to_the_newest),
         TEST(reload_that_takes_the_history_leaves_the_channel_live),
