@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/master/master.h"
 #include "gateway/worker.h"
 

@@ -12,7 +12,7 @@
 #include "gateway/admin/api.h"
 #include "gateway/broker/memory.h"
 #include "gateway/broker/redis.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/core/hub.h"
 #include "gateway/core/session.h"
 #include "gateway/forms.h"

@@ -9,7 +9,7 @@
 
 #include "common/bytes.h"
 #include "common/error.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/core/message.h"
 
 struct broker;

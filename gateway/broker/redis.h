@@ -7,7 +7,7 @@
 #define BROKER_REDIS_H
 
 #include "gateway/broker/broker.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/core/metrics.h"
 #include "gateway/loop.h"
 

@@ -4,7 +4,7 @@
 
 #include "common/bytes.h"
 #include "gateway/broker/redis_replies.h"
-#include "gateway/broker/redis_url.h"
+#include "gateway/config/redis_url.h"
 #include "gateway/loop.h"
 
 struct redis_commands;

@@ -4,7 +4,7 @@
 #define BROKER_REDIS_LINK_H
 
 #include "gateway/broker/redis_push.h"
-#include "gateway/broker/redis_url.h"
+#include "gateway/config/redis_url.h"
 #include "gateway/loop.h"
 
 struct redis_link;

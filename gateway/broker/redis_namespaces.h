@@ -4,7 +4,7 @@
 #define BROKER_REDIS_NAMESPACES_H
 
 #include "gateway/broker/redis_commands.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 struct redis_namespaces;
 

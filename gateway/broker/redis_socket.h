@@ -6,7 +6,7 @@
 #include <hiredis/hiredis.h>
 
 #include "common/buf.h"
-#include "gateway/broker/redis_url.h"
+#include "gateway/config/redis_url.h"
 #include "gateway/loop.h"
 
 struct redis_socket;

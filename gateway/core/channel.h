@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "common/bytes.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 enum { CHANNEL_NAME_BYTES_MAX = 255 };
 

@@ -13,7 +13,7 @@
 #include "common/list.h"
 #include "common/wheel.h"
 #include "gateway/broker/broker.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/core/command.h"
 #include "gateway/core/message.h"
 #include "gateway/core/metrics.h"

@@ -14,7 +14,7 @@
 #include "common/xalloc.h"
 #include "gateway/admin/admin.h"
 #include "gateway/admin/api.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/loop.h"
 #include "gateway/master/control.h"
 #include "gateway/transport/acceptor.h"

@@ -6,7 +6,7 @@
 
 #include "common/address.h"
 #include "common/bytes.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 /* Writes to `client` the address nearest to us that is not a trusted proxy's. `peer` is who sent the request,
  * and `header` the value of X-Forwarded-For, where each proxy appended whom it had it from ("" for none;

@@ -8,7 +8,7 @@
 
 #include "common/address.h"
 #include "common/buf.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 struct peer {
     uint8_t ip[ADDRESS_BYTES];

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/core/metrics.h"
 #include "gateway/loop.h"
 #include "gateway/transport/http/exchange.h"

@@ -2,7 +2,7 @@
 #ifndef FAKE_NODE_H
 #define FAKE_NODE_H
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/core/hub.h"
 #include "tests/fake/fake_broker.h"
 #include "tests/fake/fake_client.h"

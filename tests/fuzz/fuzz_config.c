@@ -2,7 +2,7 @@
  * environment, each ended by a zero byte. */
 #include <string.h>
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { VARIABLES_MAX = 16 };

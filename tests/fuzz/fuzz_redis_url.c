@@ -1,7 +1,7 @@
 /* The address of a Redis. */
 #include <string.h>
 
-#include "gateway/broker/redis_url.h"
+#include "gateway/config/redis_url.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

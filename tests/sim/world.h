@@ -2,7 +2,7 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "tests/sim/client.h"
 #include "tests/sim/redis_model.h"
 

@@ -4,7 +4,7 @@
 
 #include "tests/unit/unit.h"
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 static struct buf errors; /* What the last parse said; ends with a zero byte. */
 

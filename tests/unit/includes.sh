@@ -24,30 +24,32 @@ check() {
 }
 
 none='$^'
-contracts='gateway/(config|broker/broker|protocol/protocol|transport/transport)\.h'
+contracts='gateway/(config/config|broker/broker|protocol/protocol|transport/transport)\.h'
 libraries='libwebsockets|lws|hiredis|uv\.h|openssl|jansson|libconfig|sys/socket|netinet|arpa/'
 
 check 'common/*.[ch]' 'gateway/|loadtest/|tests/' "$none" 'common knows nothing of channels or clients'
 check 'gateway/core/*.[ch]' "$libraries" "$none" 'the core does no I/O and knows no library of it'
 check 'gateway/core/*.[ch]' 'gateway/' "gateway/core/[a-z_]+\.(h|def)|$contracts" \
     'the core knows the others by their contracts'
+check 'gateway/config/*.[ch]' 'gateway/' 'gateway/(config/[a-z_]+|core/(channel|origin))\.h' \
+    'the configuration asks for names and origins only'
 check 'gateway/protocol/*.[ch]' 'libwebsockets|hiredis|uv\.h|sys/socket|netinet' "$none" 'codecs do no I/O'
 check 'gateway/protocol/*.[ch]' 'gateway/' 'gateway/(protocol/[a-z_]+|core/(command|event|message|position))\.h' \
     'codecs know what is asked and told'
 check 'gateway/broker/*.[ch]' 'gateway/' \
-    'gateway/(broker/[a-z_]+|core/(command|event|message|position|metrics)|config|loop)\.h' \
+    'gateway/(broker/[a-z_]+|core/(command|event|message|position|metrics)|config/(config|redis_url)|loop)\.h' \
     'a broker knows messages, not clients'
 check 'gateway/transport/*.[ch] gateway/transport/http/*.[ch]' 'gateway/' \
-    'gateway/(transport/[a-z_]+|transport/http/[a-z_]+|core/[a-z_]+|config|loop|forms)\.h' \
+    'gateway/(transport/[a-z_]+|transport/http/[a-z_]+|core/[a-z_]+|config/config|loop|forms)\.h' \
     'a transport knows the core, and not which protocol or broker'
 bytes_only='gateway/transport/http/head.[ch] gateway/transport/http/path.[ch] gateway/transport/http/response.[ch]'
 bytes_only+=' gateway/transport/frame.[ch] gateway/transport/frame_reader.[ch] gateway/transport/extensions.[ch]'
 bytes_only+=' gateway/transport/forwarded.[ch] gateway/transport/proxy_header.[ch]'
 check "$bytes_only" "$libraries" "$none" 'what reads bytes does no I/O'
 check 'gateway/admin/*.[ch]' 'gateway/broker' "$none" 'admin asks the core'
-check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/broker/*.[ch] gateway/admin/*.[ch] gateway/master/*.[ch]' \
+check 'common/*.[ch] gateway/*.[ch] gateway/config/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/broker/*.[ch] gateway/admin/*.[ch] gateway/master/*.[ch]' \
     'libwebsockets' "$none" 'only transports know libwebsockets'
-check 'common/*.[ch] gateway/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/transport/*.[ch] gateway/transport/http/*.[ch] gateway/admin/*.[ch] gateway/master/*.[ch]' \
+check 'common/*.[ch] gateway/*.[ch] gateway/config/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/transport/*.[ch] gateway/transport/http/*.[ch] gateway/admin/*.[ch] gateway/master/*.[ch]' \
     'hiredis' "$none" 'only brokers know hiredis'
 check 'common/*.[ch] gateway/*.[ch] gateway/*/*.[ch] loadtest/*.[ch]' 'tests/' "$none" 'nothing knows the tests'
 

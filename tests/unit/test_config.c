@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/address.h"
-#include "gateway/config_settings.h"
+#include "gateway/config/settings.h"
 
 static bool is_equal(const struct config *a, const struct config *b) {
     for (size_t i = 0; i < config_settings.count; i++) {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/config_checks.h"
+#include "gateway/config/checks.h"
 #include "gateway/transport/forwarded.h"
 
 static struct network trusted[2]; /* 10.0.0.0/8 and fd00::/8 */

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "tests/unit/unit.h"
 
 /* What the broker told, written down: "subscribed chat:a", "live OFFSET payload", "synced HEAD COUNT", each

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "gateway/broker/redis_url.h"
+#include "gateway/config/redis_url.h"
 
 static void assert_text(const char *found, const char *expected) {
     if (expected == NULL)

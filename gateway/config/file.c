@@ -7,8 +7,8 @@
 
 #include "common/text.h"
 #include "common/xalloc.h"
-#include "gateway/config_parser.h"
-#include "gateway/config_text.h"
+#include "gateway/config/parser.h"
+#include "gateway/config/text.h"
 
 enum {
     NAMESPACES_MAX = 1024,

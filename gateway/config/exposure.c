@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "common/address.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 static bool is_loopback(const char *text) {
     static const uint8_t v6[ADDRESS_BYTES] = {[15] = 1};

@@ -1,4 +1,4 @@
-#include "gateway/config_settings.h"
+#include "gateway/config/settings.h"
 
 #include <ctype.h>
 #include <string.h>

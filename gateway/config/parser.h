@@ -2,8 +2,8 @@
 #ifndef GATEWAY_CONFIG_PARSER_H
 #define GATEWAY_CONFIG_PARSER_H
 
-#include "gateway/config.h"
-#include "gateway/config_settings.h"
+#include "gateway/config/config.h"
+#include "gateway/config/settings.h"
 
 enum { SETTINGS_MAX = 64 };
 

@@ -6,7 +6,7 @@
 
 #include "common/text.h"
 #include "common/xalloc.h"
-#include "gateway/config_settings.h"
+#include "gateway/config/settings.h"
 
 /* Enough for any sensible list, and an end for a generated one. */
 enum { LIST_ITEMS_MAX = 1024 };

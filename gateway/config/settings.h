@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "gateway/config.h"
-#include "gateway/config_checks.h"
+#include "gateway/config/checks.h"
+#include "gateway/config/config.h"
 
 enum { ENVIRONMENT_NAME_BYTES = 64 };
 

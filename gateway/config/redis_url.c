@@ -1,4 +1,4 @@
-#include "gateway/broker/redis_url.h"
+#include "gateway/config/redis_url.h"
 
 #include <stdlib.h>
 

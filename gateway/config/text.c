@@ -1,4 +1,4 @@
-#include "gateway/config_text.h"
+#include "gateway/config/text.h"
 
 #include <ctype.h>
 #include <string.h>

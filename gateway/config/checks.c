@@ -1,4 +1,4 @@
-#include "gateway/config_checks.h"
+#include "gateway/config/checks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +6,8 @@
 #include "common/address.h"
 #include "common/text.h"
 #include "common/xalloc.h"
-#include "gateway/broker/redis_url.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
+#include "gateway/config/redis_url.h"
 #include "gateway/core/channel.h"
 #include "gateway/core/origin.h"
 

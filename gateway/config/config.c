@@ -1,4 +1,4 @@
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/xalloc.h"
-#include "gateway/config_parser.h"
+#include "gateway/config/parser.h"
 
 enum { FILE_BYTES_MAX = 1 << 20 };
 

@@ -1,7 +1,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "gateway/config_settings.h"
+#include "gateway/config/settings.h"
 
 static void print_default(const struct setting *setting, FILE *out) {
     switch (setting->kind) {

@@ -1,8 +1,8 @@
 /* Where a Redis is and how to log in:
  *   redis://[user[:password]@]host[:port][/database]
  *   unix://[user[:password]@]/path/to/socket[?db=database]      (redis+unix:// is the same) */
-#ifndef BROKER_REDIS_URL_H
-#define BROKER_REDIS_URL_H
+#ifndef GATEWAY_CONFIG_REDIS_URL_H
+#define GATEWAY_CONFIG_REDIS_URL_H
 
 #include <stdbool.h>
 #include <stdint.h>

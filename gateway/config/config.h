@@ -3,8 +3,8 @@
  * The path of a setting names it everywhere: `limits.message_bytes` in the file, in errors and in docs is
  * FANTAIL_LIMITS_MESSAGE_BYTES in the environment. An empty variable counts for texts only; lists are
  * separated by commas there, and namespaces are set in the file alone. */
-#ifndef GATEWAY_CONFIG_H
-#define GATEWAY_CONFIG_H
+#ifndef GATEWAY_CONFIG_CONFIG_H
+#define GATEWAY_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
