@@ -82,6 +82,9 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms) {
     if (session->is_draining && drain_end(session, now_ms) == now_ms) {
         session_close(session, CLOSE_DRAIN);
     } else if (!session->transport->form->has_pong) {
+        /* Nothing to judge by: there is no answer, and a socket takes heartbeats for hours before it says no. But it
+         * is the heartbeats that the peer's TCP has to acknowledge, and the kernel, which sees that, ends the connection
+         * of one that does not, or does not read (TCP_USER_TIMEOUT, see transport/acceptor.c). */
         send_ping(session);
         arm(session, now_ms, ping_interval_from(session, now_ms));
     } else if (idle_seconds > 0 && end_of(idle_seconds * 1000ull, session->command_ms, now_ms) == now_ms) {
