@@ -105,6 +105,16 @@ static void batch_fill(struct channel *channel) {
     }
 }
 
+/* Whether everybody has the batch's first messages but the last `left`, who is to have them. */
+__attribute__((unused)) static bool everybody_has(const struct channel *channel, uint32_t left) {
+    for (uint32_t i = 0; i < channel->subscriber_count; i++) {
+        const struct subscription *each = channel->subscribers[i];
+        if (!each->is_waiting && session_is_open(each->session) && channel->batched - each->taken > left)
+            return false;
+    }
+    return true;
+}
+
 /* Takes out the messages that have been round all subscribers; `all` when nobody is left to serve. */
 static void batch_retire(struct channel *channel, bool all) {
     struct batch *batch = channel->batch;
@@ -117,6 +127,7 @@ static void batch_retire(struct channel *channel, bool all) {
         metrics_observe(&channel->hub->options.metrics->delivery, (now_ns - message->arrived_ns) / 1000);
         message_unref(message);
     }
+    assert(everybody_has(channel, batch->count));
     batch_forget_joined(batch);
 }
 
@@ -386,7 +397,9 @@ static void hold_broker(struct hub *hub, bool is_held) {
     if (hub->is_holding == is_held)
         return;
     hub->is_holding = is_held;
+    hub_enter_broker(hub);
     hub->broker->ops->hold(hub->broker, is_held);
+    hub_leave_broker(hub);
 }
 
 bool hub_end_turn(struct hub *hub) {

@@ -1,5 +1,6 @@
 #include "gateway/core/history.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -52,6 +53,7 @@ static void set_base(struct history *history, const struct message *first) {
 }
 
 void history_append(struct history *history, struct message *message, uint32_t count_max) {
+    assert(!history->has_head || position_compare(&message->id, &history->head) > 0);
     if (history->has_head && splice_check(&history->head, message) != SPLICE_NEXT)
         history_finish(history);
     if (!history->has_head)

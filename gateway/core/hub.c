@@ -1,5 +1,6 @@
 #include "gateway/core/hub.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -95,8 +96,11 @@ static void on_channel_timer(struct wheel_timer *timer, uint64_t now_ms) {
         arm_linger(channel);
         return;
     }
-    if (!channel->is_refused)
+    if (!channel->is_refused) {
+        hub_enter_broker(channel->hub);
         channel->hub->broker->ops->unsubscribe(channel->hub->broker, channel_name(channel));
+        hub_leave_broker(channel->hub);
+    }
     channel_destroy(channel);
 }
 
@@ -109,7 +113,9 @@ struct channel *hub_find_channel(const struct hub *hub, struct bytes name) {
 static void subscribe(struct channel *channel) {
     struct broker *broker = channel->hub->broker;
     channel->is_retried = channel->is_refused;
+    hub_enter_broker(channel->hub);
     broker->ops->subscribe(broker, channel_name(channel));
+    hub_leave_broker(channel->hub);
 }
 
 static void retry(struct channel *channel) {
@@ -281,6 +287,7 @@ struct message *channel_make_message(struct channel *channel, const struct entry
 static void on_entry(void *context, struct bytes name, const struct entry *entry) {
     struct hub *hub = context;
     struct channel *channel = hub_find_channel(hub, name);
+    assert(!hub->is_in_broker);
     if (entry->kind == ENTRY_MESSAGE) {
         hub->options.metrics->messages_in++;
         hub->options.metrics->bytes_messages_in += entry->payload.len;
@@ -342,6 +349,7 @@ void channel_answer_pending(struct channel *channel, enum error error) {
 static void on_subscribed(void *context, struct bytes name) {
     struct hub *hub = context;
     struct channel *channel = hub_find_channel(hub, name);
+    assert(!hub->is_in_broker);
     if (channel == NULL)
         return;
     channel->is_subscribed = true;
@@ -361,6 +369,7 @@ static void on_subscribed(void *context, struct bytes name) {
 static void on_refused(void *context, struct bytes name) {
     struct hub *hub = context;
     struct channel *channel = hub_find_channel(hub, name);
+    assert(!hub->is_in_broker);
     if (channel == NULL)
         return;
     channel->is_refused = true;
@@ -372,12 +381,14 @@ static void on_refused(void *context, struct bytes name) {
 
 static void on_link_up(void *context) {
     struct hub *hub = context;
+    assert(!hub->is_in_broker);
     for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next)
         subscribe(channel);
 }
 
 static void on_link_lost(void *context) {
     struct hub *hub = context;
+    assert(!hub->is_in_broker);
     for (struct channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
         channel->is_subscribed = channel->is_refused = channel->is_retried = false;
         /* Where there is a stream, what is missed will be read from it, but for what was never in it. */

@@ -6,6 +6,7 @@
 #ifndef CORE_HUB_H
 #define CORE_HUB_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
@@ -126,6 +127,7 @@ struct hub {
     uint32_t pass_number;
     struct list *pass_at; /* The channel being served, and how many of its subscribers were in this cycle. */
     uint32_t pass_cursor;
+    bool is_in_broker;        /* A function of the broker is being called; it tells of nothing meanwhile. */
     bool is_holding;          /* The broker is held: there is more to send than the pass can take. */
     struct wheel_timer retry; /* While subscribers are in channels that the broker has refused. */
     uint32_t last_session_id;
@@ -147,6 +149,17 @@ extern const struct broker_events hub_broker_events;
 void hub_set_config(struct hub *hub, const struct config *config);
 
 uint64_t hub_now_ms(const struct hub *hub);
+
+/* Around calls of the broker's functions; not of publish, from within which a broker may tell of its message, nor of
+ * flush, which is the loop's. */
+static inline void hub_enter_broker(struct hub *hub) {
+    assert(!hub->is_in_broker);
+    hub->is_in_broker = true;
+}
+
+static inline void hub_leave_broker(struct hub *hub) {
+    hub->is_in_broker = false;
+}
 
 /* Sends what the turn has collected, yielding after a number of writes. Returns whether there is more to
  * send: then it wants to be called again soon, after other events had their chance. */

@@ -1,5 +1,6 @@
 #include "gateway/core/outbox.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -25,6 +26,7 @@ static void count_in(struct outbox *outbox, const struct outbox_entry *entry, ui
 }
 
 static void count_out(struct outbox *outbox, const struct outbox_entry *entry, uint64_t *held_bytes) {
+    assert(entry->wire->queued > 0 && *held_bytes >= entry->wire->len && outbox->bytes >= entry->wire->len);
     if (--entry->wire->queued == 0)
         *held_bytes -= entry->wire->len;
     outbox->bytes -= entry->wire->len;

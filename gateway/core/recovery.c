@@ -1,5 +1,6 @@
 #include "gateway/core/recovery.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -53,6 +54,7 @@ static const struct position *seen_of(const struct channel *channel) {
 }
 
 static void accept_next(struct channel *channel, struct message *message) {
+    assert(!channel->has_seen || position_compare(&message->id, &channel->seen) > 0);
     channel->seen = message->id;
     channel->has_seen = true;
     channel_accept(channel, message);
@@ -174,6 +176,7 @@ static void on_synced(void *arg, enum error error, const struct sync_result *res
         free(recovery);
         return;
     }
+    assert(!channel->hub->is_in_broker);
     channel->recovery = NULL;
     if (error == ERR_OK) {
         channel->is_failing = false;
@@ -211,8 +214,10 @@ void recovery_start(struct channel *channel) {
     }
     channel->recovery = xcalloc(1, sizeof *channel->recovery);
     channel->recovery->channel = channel;
+    hub_enter_broker(channel->hub);
     broker->ops->sync(broker, channel_name(channel), channel->options, seen_of(channel), on_synced,
                       channel->recovery);
+    hub_leave_broker(channel->hub);
 }
 
 void recovery_retry(struct channel *channel) {

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -165,6 +166,7 @@ void session_close(struct session *session, enum close_reason reason) {
         session_flush(session);
     if (!session_is_open(session))
         return;
+    assert(reason < CLOSE_REASON_COUNT);
     session->state = SESSION_CLOSING;
     session_metrics(session)->closes[reason]++;
     wheel_cancel(&session->timer);
@@ -191,6 +193,7 @@ void session_reap(struct session *session) {
     session->outbox = NULL;
     while (session->subscriptions != NULL)
         session_remove_subscription(session, session->subscriptions);
+    assert(session->channel_count == 0);
     if (session->state == SESSION_CLOSED)
         free(session);
 }

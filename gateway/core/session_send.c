@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -33,6 +34,7 @@ void session_after_write(struct session *session, enum write_result result) {
 }
 
 void session_write(struct session *session, struct bytes bytes, uint32_t count) {
+    assert(session_is_open(session) && !session->is_congested);
     session_metrics(session)->deliveries += count;
     session_metrics(session)->writes++;
     session_after_write(session, session->transport->write(session->carrier, bytes));
@@ -220,6 +222,13 @@ static void append_owed_gaps(struct session *session, struct buf *out) {
             append_gap(session, each, out);
 }
 
+__attribute__((unused)) static bool owes_gap(const struct session *session) {
+    const struct subscription *each = session->subscriptions;
+    while (each != NULL && !each->gap_owed)
+        each = each->next;
+    return each != NULL;
+}
+
 /* Takes entries from the outbox into one piece of bytes, each gap before the first message after it. */
 static uint32_t gather(struct session *session, struct buf *out, size_t bytes_max) {
     struct outbox_entry entry;
@@ -238,6 +247,7 @@ static uint32_t gather(struct session *session, struct buf *out, size_t bytes_ma
     /* A gap may be all that is due: where the node holds too much for others, nothing was queued. */
     if (session->gap_owed)
         append_owed_gaps(session, out);
+    assert(!owes_gap(session));
     return messages;
 }
 

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -34,6 +35,7 @@ static enum error add_subscription(struct session *session, struct bytes name, b
     subscription->is_waiting = true;
     session->subscriptions = subscription;
     session->channel_count++;
+    assert(session->channel_count <= session_config(session)->limits.channels_per_session);
     session->waiting_count++;
     channel_add_subscriber(channel, subscription);
     return ERR_OK;
@@ -254,6 +256,7 @@ static void begin(struct pending_reply *reply, struct channel *channel) {
     if (subscription != NULL)
         subscription_catch_up(subscription);
     catch_up(reply, channel);
+    assert(channel_is_ready(channel));
     expire(channel);
     int64_t from = find_start(channel, &reply->start);
     if (!session->keeps_positions && !channel_has_history(channel))
