@@ -264,9 +264,9 @@ void setting_environment_name(const struct setting *setting, char name[ENVIRONME
 
 bool settings_suggest_variable(const char *name, char meant[ENVIRONMENT_NAME_BYTES]) {
     size_t nearest_distance = 3;
-    char upper[ENVIRONMENT_NAME_BYTES], known[ENVIRONMENT_NAME_BYTES];
+    char upper[ENVIRONMENT_NAME_BYTES] = "", known[ENVIRONMENT_NAME_BYTES] = "";
     size_t len = 0;
-    for (; name[len] != '\0' && len < sizeof upper - 1; len++)
+    for (; len < sizeof upper - 1 && name[len] != '\0'; len++)
         upper[len] = (char)toupper((unsigned char)name[len]);
     upper[len] = '\0';
     for (size_t i = 0; i < config_settings.count; i++) {
