@@ -68,10 +68,14 @@ typedef void publish_done(void *arg, enum error error, const struct position *id
 
 /* What a stream holds. */
 struct sync_result {
-    struct position head;        /* Its newest entry; has none yet when it was made by this very sync. */
+    struct position head;        /* Its newest entry, or a place of nothing. */
     const struct entry *entries; /* In order: those after the position asked from if the stream holds that
                                     one or continues it, else all there are. */
     size_t count;
+    /* Whoever was at a place of nothing from this epoch on has missed nothing before these entries, or before
+     * the head where there are none. */
+    bool has_calm;
+    uint64_t calm;
 };
 
 /* Called exactly once per sync, never from within it. `result` is NULL on an error. Borrowed. */
@@ -85,8 +89,8 @@ struct broker_ops {
     void (*publish)(struct broker *broker, const struct publish_request *request, publish_done *on_done,
                     void *arg);
     /* Reads the stream of a channel with history. `seen` is the newest id that this node has seen of it, or
-     * NULL. A stream that has lost what was seen gets a gap mark; one that does not exist begins, so that
-     * "nothing yet" has a position too. */
+     * NULL. A stream that has lost what was seen gets a gap mark. Otherwise nothing is written: one that does not exist
+     * is at a place of nothing. */
     void (*sync)(struct broker *broker, struct bytes channel, const struct namespace_config *options,
                  const struct position *seen, sync_done *on_done, void *arg);
     /* Whether messages flow, as far as is known. */

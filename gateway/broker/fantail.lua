@@ -10,9 +10,13 @@
 --     priority high|low        high: not to be held back for a batch
 --     idempotency_key KEY      a publish with the same key within the window returns the first one's id only
 --     idempotency_window SECONDS
---   FCALL fantail_sync 1 <prefix><channel> <position or ''> [size N ttl SECONDS position_ttl SECONDS]
---     Returns { newest id, { entry ... } }: the entries after the position if the stream still holds what follows
---     it, else all. An entry is { id, kind, previous id or '', ms since 1970, priority, payload }.
+--   FCALL_RO fantail_read 1 <prefix><channel> <position or ''> [size N ttl SECONDS position_ttl SECONDS]
+--     Returns { newest id, { entry ... }, calm }: the entries after the position if the stream still holds what
+--     follows it, else all. An entry is { id, kind, previous id or '', ms since 1970, priority, payload }. Where there
+--     is no stream the newest id is a place of nothing, see below. With an empty list something has to be
+--     written first: ask fantail_sync.
+--   FCALL fantail_sync ...
+--     The same, and it writes what there is to write: the mark of a loss that the position proves.
 --   FCALL_RO fantail_version 0
 --
 -- Options that are not given come from the hash fantail:namespaces, which the gateway writes: a field is what a
@@ -23,6 +27,9 @@
 -- life of the data has a name, its run, and under another one than before a stream begins a new epoch at the
 -- next append: with a boundary, which names the last entry that is left. Whoever has seen a later one than is
 -- left proves a loss when he syncs; then a gap mark is appended, one for each change of epochs.
+-- "Nothing yet" is a place too, and is kept nowhere: the moment of the read, with an offset that no entry has. It goes
+-- on with the first entry of a stream that begins later, if nothing can have been in between. `calm` says since when that is
+-- known: in this life of the data, and for no longer than a stream without publishes is kept; '' where it is not.
 -- gateway/broker/stream_store.c has the same rules in C, and a test that both agree.
 --
 -- Keys, all in the slot of the channel's own name:
@@ -31,14 +38,16 @@
 --   fantail:meta:{KEY}       run, epoch; of the change to this epoch: prev, the last id left of the one before, and
 --                            lost, '1' when it counts as a loss; oldest, a time before which no entry is left
 --   fantail:once:{KEY}:K     the id that a publish with the idempotency key K got
+-- And one of no channel:
+--   fantail:life             since when these data are written, in ms since 1970: FLUSHALL takes it away
 
 -- To be increased with every change; a gateway replaces a library with a lower number than its own.
-local VERSION = 1
+local VERSION = 2
 
 local DEFAULTS = { size = 100, ttl = 300, position_ttl = 604800 }
 local ONCE_SECONDS = 300
--- A stream that a sync has begun, and to which nobody has published, lives so long.
-local BEGUN_SECONDS = 3600
+local LIFE = 'fantail:life'
+local NO_OFFSET = '18446744073709551615'
 -- Epochs are milliseconds of a clock; a position from further ahead than clocks differ was never issued.
 local CLOCKS_DIFFER_MS = 3600 * 1000
 -- A key's life is renewed when less than what was promised is left; it gets this much more, so that this is rare.
@@ -77,7 +86,7 @@ local function parse(id)
     if not epoch or #epoch > 20 or #offset > 20 or string.match(id, '^0%d') or string.match(id, '%-0%d') then
         return nil
     end
-    return { epoch = tonumber(epoch), offset = tonumber(offset), id = id }
+    return { epoch = tonumber(epoch), offset = tonumber(offset), id = id, is_nothing = offset == NO_OFFSET }
 end
 
 local function is_after(a, b)
@@ -241,6 +250,7 @@ end
 -- The first id of the first epoch of a stream that does not exist.
 local function begin(stream)
     local epoch = decimal(new_epoch(0, stream.now))
+    redis.call('SET', LIFE, decimal(stream.now), 'NX')
     redis.call('DEL', stream.meta)
     redis.call('HSET', stream.meta, 'run', current_run(), 'epoch', epoch, 'oldest', decimal(stream.now))
     return epoch .. '-0'
@@ -366,35 +376,69 @@ end
 
 -- ---- Sync ---------------------------------------------------------------------------------------------------
 
--- Marks the loss that `seen` proves, if it proves one that is not marked yet.
-local function mark_loss(stream, last, seen)
+-- What marks the loss that `seen` proves, if it proves one that is not marked yet.
+local function find_mark(stream, last, seen)
     local meta = redis.call('HMGET', stream.meta, 'run', 'prev', 'lost')
     if is_after(seen, last) then
-        if seen.epoch > stream.now + CLOCKS_DIFFER_MS then
-            return
-        end
         -- The ids up to the one seen have been issued.
-        change_epoch(stream, last, seen.epoch, 'g')
+        return seen.epoch <= stream.now + CLOCKS_DIFFER_MS and function()
+            change_epoch(stream, last, seen.epoch, 'g')
+        end
     elseif seen.epoch < last.epoch and meta[2] and meta[3] ~= '1' and is_after(seen, parse(meta[2])) then
-        if meta[1] ~= current_run() then
-            change_epoch(stream, last, 0, 'g')
-        else
-            redis.call('HSET', stream.meta, 'lost', '1')
-            append(stream, decimal(last.epoch) .. '-*', false, 'g', nil, '-', '')
+        return function()
+            if meta[1] ~= current_run() then
+                change_epoch(stream, last, 0, 'g')
+            else
+                redis.call('HSET', stream.meta, 'lost', '1')
+                append(stream, decimal(last.epoch) .. '-*', false, 'g', nil, '-', '')
+            end
         end
     end
 end
 
-local function begin_with_boundary(stream)
-    append(stream, begin(stream), false, 'b', nil, '-', '')
-    live_for(stream, math.min(stream.options.position_ttl, BEGUN_SECONDS))
+local known_run, known_since
+
+-- Since when nothing can have come and gone before `epoch`; nil when that is not known.
+local function calm_before(stream, epoch)
+    local run = current_run()
+    if run ~= known_run then
+        known_run, known_since = run, stream.now
+    end
+    local life = tonumber(redis.call('GET', LIFE) or nil)
+    return life and math.max(life, known_since, epoch - stream.options.position_ttl * 1000)
 end
 
 local function goes_on(entry, seen)
     return entry[1] == decimal(seen.epoch) .. '-' .. decimal(seen.offset + 1) or entry[3] == seen.id
 end
 
-local function sync(keys, args)
+local function read_nothing(stream, calm)
+    -- A stream begins after it.
+    last_epoch = math.max(last_epoch, stream.now)
+    return { decimal(stream.now) .. '-' .. NO_OFFSET, {}, decimal(calm) }
+end
+
+local function read_all(stream, last)
+    local entries = read_entries(stream, '-')
+    local first = entries[1] and parse(entries[1][1])
+    local calm = first and first.offset == 0 and entries[1][3] == '' and calm_before(stream, first.epoch)
+    return { last.id, entries, calm and decimal(calm) or '' }
+end
+
+local function read_stream(stream, last, seen)
+    if seen and seen.id == last.id then
+        return { last.id, {}, '' }
+    elseif seen and is_after(last, seen) then
+        local entries = read_entries(stream, '(' .. seen.id)
+        if entries[1] and goes_on(entries[1], seen) then
+            return { last.id, entries, '' }
+        end
+    end
+    return read_all(stream, last)
+end
+
+-- The stream, what was seen of it, if that is an entry, and the last id issued.
+local function open_to_read(keys, args)
     if #keys ~= 1 or #args < 1 then
         fail("usage: FCALL fantail_sync 1 CHANNEL POSITION|'' [NAME VALUE ...]")
     end
@@ -407,22 +451,29 @@ local function sync(keys, args)
         fail('this channel has no history')
     end
     local stream = open(keys[1], options)
-    local last = last_position(stream)
+    return stream, seen and not seen.is_nothing and seen, last_position(stream)
+end
+
+local function read(keys, args)
+    local stream, seen, last = open_to_read(keys, args)
+    local calm = not last and calm_before(stream, stream.now)
+    if last and not (seen and find_mark(stream, last, seen)) then
+        return read_stream(stream, last, seen)
+    end
+    return calm and read_nothing(stream, calm) or {}
+end
+
+local function sync(keys, args)
+    local stream, seen, last = open_to_read(keys, args)
     if not last then
-        begin_with_boundary(stream)
-    elseif seen then
-        mark_loss(stream, last, seen)
+        redis.call('SET', LIFE, decimal(stream.now), 'NX')
+        return read_nothing(stream, calm_before(stream, stream.now))
     end
-    last = last_position(stream)
-    if seen and seen.id == last.id then
-        return { last.id, {} }
-    elseif seen and is_after(last, seen) then
-        local entries = read_entries(stream, '(' .. seen.id)
-        if entries[1] and goes_on(entries[1], seen) then
-            return { last.id, entries }
-        end
+    local mark = seen and find_mark(stream, last, seen)
+    if mark then
+        mark()
     end
-    return { last.id, read_entries(stream, '-') }
+    return read_stream(stream, last_position(stream), seen)
 end
 
 -- ---- The library --------------------------------------------------------------------------------------------
@@ -445,6 +496,11 @@ end
 
 redis.register_function('fantail_publish', answering(publish))
 redis.register_function('fantail_sync', answering(sync))
+redis.register_function({
+    function_name = 'fantail_read',
+    callback = answering(read),
+    flags = { 'no-writes' },
+})
 redis.register_function({
     function_name = 'fantail_version',
     callback = function()

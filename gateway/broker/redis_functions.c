@@ -29,6 +29,8 @@ struct redis_functions {
 /* A call of a function, with its words: it is sent again when Redis has lost the library. */
 struct call {
     struct redis_functions *functions;
+    const char *command; /* FCALL, or FCALL_RO. */
+    const char *name;
     struct list in_failed;
     struct buf data;
     size_t ends[WORDS_MAX];
@@ -135,9 +137,12 @@ void redis_functions_set_config(struct redis_functions *functions, const struct 
 
 /* --- Calls ---------------------------------------------------------------------------------- */
 
-static struct call *create_call(struct redis_functions *functions, void *arg) {
+static struct call *create_call(struct redis_functions *functions, const char *command, const char *name,
+                                void *arg) {
     struct call *call = xcalloc(1, sizeof *call);
     call->functions = functions;
+    call->command = command;
+    call->name = name;
     call->arg = arg;
     buf_init(&call->data, 0);
     list_init(&call->in_failed);
@@ -169,9 +174,7 @@ static void add_number(struct call *call, const char *name, uint64_t value) {
     end_word(call);
 }
 
-static void add_function(struct call *call, const char *name, struct bytes channel) {
-    add_text(call, "FCALL");
-    add_text(call, name);
+static void add_key(struct call *call, struct bytes channel) {
     add_text(call, "1");
     buf_append_bytes(&call->data, call->functions->prefix);
     add_word(call, channel);
@@ -184,14 +187,14 @@ static void add_settings(struct call *call, const struct namespace_config *optio
 }
 
 static void send_call(struct call *call, redis_on_reply *on_reply) {
-    struct bytes words[WORDS_MAX];
+    struct bytes words[2 + WORDS_MAX] = {bytes_of(call->command), bytes_of(call->name)};
     size_t start = 0;
     for (size_t i = 0; i < call->count; i++) {
-        words[i] = bytes_make(call->data.data + start, call->ends[i] - start);
+        words[2 + i] = bytes_make(call->data.data + start, call->ends[i] - start);
         start = call->ends[i];
     }
     if (call->functions->commands != NULL)
-        redis_commands_send(call->functions->commands, words, call->count, on_reply, call);
+        redis_commands_send(call->functions->commands, words, 2 + call->count, on_reply, call);
     else
         on_reply(call, NULL);
 }
@@ -231,9 +234,9 @@ static void on_published(void *arg, const redisReply *reply) {
 
 void redis_functions_publish(struct redis_functions *functions, const struct publish_request *request,
                              publish_done *on_done, void *arg) {
-    struct call *call = create_call(functions, arg);
+    struct call *call = create_call(functions, "FCALL", "fantail_publish", arg);
     call->on_published = on_done;
-    add_function(call, "fantail_publish", request->channel);
+    add_key(call, request->channel);
     add_word(call, request->payload);
     add_settings(call, request->options);
     if (request->is_urgent) {
@@ -254,12 +257,27 @@ static void fail(struct call *call, enum error error) {
     free_call(call);
 }
 
+/* Reading is a read, so that a Redis that takes no writes (for want of memory, of a disk, or because it is a replica)
+ * serves those who subscribe. An empty answer says that something has to be written first: the mark of a loss. */
+static bool has_to_write(struct call *call, const redisReply *reply) {
+    bool is_read = strcmp(call->command, "FCALL_RO") == 0;
+    if (!is_read || reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements > 0)
+        return false;
+    call->command = "FCALL";
+    call->name = "fantail_sync";
+    return true;
+}
+
 static void on_synced(void *arg, const redisReply *reply) {
     struct call *call = arg;
     struct redis_functions *functions = call->functions;
     struct sync_reply parsed;
     if (is_sent_again(call, reply, on_synced))
         return;
+    if (has_to_write(call, reply)) {
+        send_call(call, on_synced);
+        return;
+    }
     if (reply == NULL && functions->is_in_sync) {
         list_push_back(&functions->failed, &call->in_failed);
     } else if (reply == NULL) {
@@ -278,9 +296,9 @@ static void on_synced(void *arg, const redisReply *reply) {
 void redis_functions_sync(struct redis_functions *functions, struct bytes channel,
                           const struct namespace_config *options, const struct position *seen,
                           sync_done *on_done, void *arg) {
-    struct call *call = create_call(functions, arg);
+    struct call *call = create_call(functions, "FCALL_RO", "fantail_read", arg);
     call->on_synced = on_done;
-    add_function(call, "fantail_sync", channel);
+    add_key(call, channel);
     if (seen != NULL)
         position_append(seen, &call->data);
     end_word(call);

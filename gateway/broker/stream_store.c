@@ -47,6 +47,12 @@ struct stream_store {
     struct once *once;
     struct list by_use;  /* Oldest first; all live for as long. */
     uint64_t last_epoch; /* Two streams of one name that follow each other within a millisecond differ. */
+    /* Since when the data are of this life, which ends when they are cleared, and of this run. */
+    bool has_life;
+    uint64_t life_ms;
+    bool has_run;
+    uint64_t run;
+    uint64_t run_ms;
 };
 
 /* Where entries go that are appended. */
@@ -173,6 +179,12 @@ static void change_epoch(struct stream_store *store, struct stream *stream, uint
     first->previous = stream->previous;
 }
 
+static void begin_life(struct stream_store *store, uint64_t now_ms) {
+    if (!store->has_life)
+        store->life_ms = now_ms;
+    store->has_life = true;
+}
+
 static struct once *find_once(struct stream_store *store, const struct publish_request *request,
                               uint64_t now_ms, struct buf *key) {
     struct once *once;
@@ -214,6 +226,7 @@ static struct position append_message(struct stream_store *store, uint64_t run, 
     struct entry boundary = {.kind = ENTRY_BOUNDARY, .published_ms = now_ms, .payload = BYTES_LITERAL("")};
     struct stream *stream = find_stream(store, request->channel, now_ms);
     if (stream == NULL) {
+        begin_life(store, now_ms);
         stream = add_stream(store, request->channel);
         stream->run = run;
         stream->last.epoch = new_epoch(store, 0, now_ms);
@@ -284,20 +297,16 @@ static void mark_loss(struct stream_store *store, struct stream *stream, uint64_
     append(stream, &gap, options, sink);
 }
 
-static struct stream *begin_stream(struct stream_store *store, uint64_t run, uint64_t now_ms,
-                                   struct bytes name, const struct namespace_config *options,
-                                   const struct sink *sink) {
-    struct entry boundary = {.kind = ENTRY_BOUNDARY, .published_ms = now_ms, .payload = BYTES_LITERAL("")};
-    struct stream *stream = add_stream(store, name);
-    uint32_t seconds = options->position_ttl_seconds < STREAM_BEGUN_SECONDS ? options->position_ttl_seconds
-                                                                            : STREAM_BEGUN_SECONDS;
-    stream->run = run;
-    stream->last.epoch = new_epoch(store, 0, now_ms);
-    stream->expires_ms = now_ms + (uint64_t)seconds * 1000;
-    stream->ttl_seconds = options->history_ttl_seconds;
-    append(stream, &boundary, options, sink);
-    bound_streams(store);
-    return stream;
+/* Since when nothing can have come and gone before `epoch`. */
+static void find_calm(struct stream_store *store, uint64_t run, uint64_t now_ms,
+                      const struct namespace_config *options, uint64_t epoch, struct sync_result *result) {
+    uint64_t kept_ms = (uint64_t)options->position_ttl_seconds * 1000;
+    if (!store->has_run || store->run != run)
+        store->run_ms = now_ms;
+    store->has_run = true;
+    store->run = run;
+    result->has_calm = store->has_life;
+    result->calm = larger(larger(store->life_ms, store->run_ms), epoch > kept_ms ? epoch - kept_ms : 0);
 }
 
 static bool goes_on(const struct entry *entry, const struct position *seen) {
@@ -315,14 +324,26 @@ static void select_entries(const struct stream *stream, size_t first, uint32_t t
     result->count = count - old;
 }
 
+static void read_nothing(struct stream_store *store, uint64_t run, uint64_t now_ms,
+                         const struct namespace_config *options, struct sync_result *result) {
+    begin_life(store, now_ms);
+    store->last_epoch = larger(store->last_epoch, now_ms); /* A stream begins after it. */
+    *result = (struct sync_result){.head = position_of_nothing(now_ms)};
+    find_calm(store, run, now_ms, options, now_ms, result);
+}
+
 void stream_store_sync(struct stream_store *store, uint64_t run, uint64_t now_ms, struct bytes channel,
                        const struct namespace_config *options, const struct position *seen,
                        stream_on_entry *on_entry, void *context, struct sync_result *result) {
     const struct sink sink = {on_entry, context};
     struct stream *stream = find_stream(store, channel, now_ms);
-    if (stream == NULL)
-        stream = begin_stream(store, run, now_ms, channel, options, &sink);
-    else if (seen != NULL)
+    if (stream == NULL) {
+        read_nothing(store, run, now_ms, options, result);
+        return;
+    }
+    if (seen != NULL && position_is_nothing(seen))
+        seen = NULL;
+    if (seen != NULL)
         mark_loss(store, stream, run, now_ms, options, seen, &sink);
     *result = (struct sync_result){.head = stream->last};
     if (seen != NULL) {
@@ -335,6 +356,8 @@ void stream_store_sync(struct stream_store *store, uint64_t run, uint64_t now_ms
             return;
     }
     select_entries(stream, 0, options->history_ttl_seconds, now_ms, result);
+    if (result->count > 0 && result->entries[0].id.offset == 0 && !result->entries[0].has_previous)
+        find_calm(store, run, now_ms, options, result->entries[0].id.epoch, result);
 }
 
 /* --- Life ----------------------------------------------------------------------------------- */
@@ -347,6 +370,7 @@ struct stream_store *stream_store_create(void) {
 }
 
 void stream_store_clear(struct stream_store *store) {
+    store->has_life = false;
     list_each_safe (node, &store->by_append)
         remove_stream(store, list_entry(node, struct stream, in_store));
     list_each_safe (node, &store->by_use)
@@ -396,6 +420,8 @@ static void copy_stream(const struct stream *from, struct stream_store *to) {
 }
 
 static void copy_into(struct stream_store *store, const struct stream_store *from) {
+    store->has_life = from->has_life;
+    store->life_ms = from->life_ms;
     list_each (node, &from->by_append)
         copy_stream(list_entry(node, struct stream, in_store), store);
     list_each (node, &from->by_use) {

@@ -16,9 +16,6 @@ struct stream_store;
 enum {
     /* For so long a repeated idempotency key is the message that it was. */
     STREAM_ONCE_SECONDS = 300,
-    /* A stream that was begun by a sync, and to which nobody has published yet, is forgotten after so long.
-     */
-    STREAM_BEGUN_SECONDS = 3600,
     /* What is held at most; the ones longest without an append go first. */
     STREAM_STREAMS_MAX = 100000,
     STREAM_ONCE_MAX = 100000,

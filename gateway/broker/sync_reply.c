@@ -49,6 +49,12 @@ static bool parse_entry(const redisReply *reply, struct entry *entry, bool *is_k
            text_parse_u64(string(reply->element[FIELD_PUBLISHED]), &entry->published_ms);
 }
 
+/* Of a library that is older than we are there is none. */
+static void parse_calm(const redisReply *reply, struct sync_result *result) {
+    result->has_calm = reply->elements > 2 && is_string(reply->element[2]) &&
+                       text_parse_u64(string(reply->element[2]), &result->calm);
+}
+
 bool sync_reply_parse(const redisReply *reply, struct sync_reply *parsed) {
     struct sync_reply result = {0};
     if (!is_array(reply, 2) || !is_string(reply->element[0]) || !is_array(reply->element[1], 0) ||
@@ -66,6 +72,7 @@ bool sync_reply_parse(const redisReply *reply, struct sync_reply *parsed) {
         result.unknown += !is_known;
     }
     result.result.entries = result.entries;
+    parse_calm(reply, &result.result);
     *parsed = result;
     return true;
 }

@@ -16,6 +16,7 @@ struct message *history_at(const struct history *history, uint32_t index) {
 static void drop_first(struct history *history) {
     struct message *message = history_at(history, 0);
     history->base = message->id;
+    history->has_calm = false;
     history->bytes -= message->payload_len;
     history->first = (history->first + 1) % history->capacity;
     history->count--;
@@ -77,12 +78,18 @@ void history_expire(struct history *history, uint64_t oldest_ms) {
         drop_first(history);
 }
 
+/* Whether a client was there when there was nothing, and has missed nothing of what has come since. */
+static bool is_calm(const struct history *history, const struct position *position) {
+    return history->has_calm && position_is_nothing(position) && position->epoch >= history->calm &&
+           (history->count == 0 || position->epoch < history_at(history, 0)->id.epoch);
+}
+
 int64_t history_find(const struct history *history, const struct position *position) {
     if (!history->has_head || (history->has_gap && position_compare(position, &history->gap) < 0))
         return -1;
     if (position_compare(position, &history->head) == 0)
         return history->count;
-    if (position_compare(position, &history->base) == 0)
+    if (position_compare(position, &history->base) == 0 || is_calm(history, position))
         return 0;
     uint32_t low = 0, high = history->count;
     while (low < high) {
@@ -115,9 +122,9 @@ enum splice splice_check(const struct position *seen, const struct message *entr
         return SPLICE_OLD;
     if (position_follows(&entry->id, seen))
         return SPLICE_NEXT;
-    /* A new epoch says where the last one ended. A boundary continues just that place; a gap mark is true for
+    /* A new epoch says where the last one ended. Its first entry continues just that place; a gap mark is true for
      * everybody who has seen that much or more. */
-    if (entry->kind == ENTRY_BOUNDARY && entry->has_previous && position_compare(&entry->previous, seen) == 0)
+    if (entry->kind != ENTRY_GAP && entry->has_previous && position_compare(&entry->previous, seen) == 0)
         return SPLICE_NEXT;
     if (entry->kind == ENTRY_GAP && entry->has_previous && position_compare(&entry->previous, seen) <= 0)
         return SPLICE_NEXT;

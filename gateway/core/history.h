@@ -23,6 +23,8 @@ struct history {
     struct position base; /* What the first entry continues. */
     bool has_gap;
     struct position gap; /* The last gap mark: nobody from before it has everything. */
+    bool has_calm;
+    uint64_t calm; /* Places of nothing from this epoch on are continued by the first entry. */
 };
 
 void history_finish(struct history *history);

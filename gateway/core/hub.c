@@ -310,6 +310,8 @@ static void on_entry(void *context, struct bytes name, const struct entry *entry
 }
 
 bool pending_is_ahead(const struct pending_reply *reply, const struct channel *channel) {
+    if (position_is_nothing(&reply->start.since) && position_is_nothing(&channel->seen))
+        return false; /* Another node had looked later: that is all. */
     return reply->start.kind == START_SINCE && channel_has_history(channel) && channel->has_seen &&
            position_compare(&reply->start.since, &channel->seen) > 0;
 }

@@ -36,7 +36,15 @@ int position_compare(const struct position *a, const struct position *b) {
 struct position position_before(const struct position *position) {
     if (position->offset > 0)
         return (struct position){position->epoch, position->offset - 1};
-    return (struct position){position->epoch - 1, UINT64_MAX};
+    return position_of_nothing(position->epoch - 1);
+}
+
+struct position position_of_nothing(uint64_t epoch) {
+    return (struct position){epoch, UINT64_MAX};
+}
+
+bool position_is_nothing(const struct position *position) {
+    return position->offset == UINT64_MAX;
 }
 
 bool position_follows(const struct position *after, const struct position *before) {

@@ -26,6 +26,11 @@ int position_compare(const struct position *a, const struct position *b);
  * epochs before. */
 struct position position_before(const struct position *position);
 
+/* The place of a channel to which nothing has been published when the broker's clock said `epoch`, and whether that is
+ * what a place is. Before the first entry of an epoch there is such a one as well. */
+struct position position_of_nothing(uint64_t epoch);
+bool position_is_nothing(const struct position *position);
+
 /* Whether `after` is the offset that follows `before` in the same epoch. */
 bool position_follows(const struct position *after, const struct position *before);
 

@@ -109,16 +109,36 @@ static void fill(struct channel *channel, const struct sync_result *result) {
     }
     if (!channel->history->has_head || position_compare(&channel->history->head, &result->head) != 0)
         history_reset(channel->history, &result->head);
+    channel->history->has_calm = result->has_calm && channel->history->count == result->count;
+    channel->history->calm = result->calm;
     channel->seen = result->head;
     channel->has_seen = true;
     tell_who_was_there(channel);
     channel->gap_owed = false;
 }
 
+/* Whether nothing was lost between nothing and what there is now. */
+static bool goes_on_from_nothing(const struct position *seen, const struct sync_result *result) {
+    return position_is_nothing(seen) && result->has_calm && seen->epoch >= result->calm &&
+           (result->count > 0 ? seen->epoch < result->entries[0].id.epoch
+                              : seen->epoch <= result->head.epoch);
+}
+
+/* The first entry of a stream that began where nothing was. */
+static void continue_nothing(const struct channel *channel, struct message *message) {
+    message->has_previous = true;
+    message->previous = channel->seen;
+}
+
 static void take(struct channel *channel, const struct sync_result *result) {
-    for (size_t i = 0; i < result->count; i++)
-        take_entry(channel, channel_make_message(channel, &result->entries[i]));
-    if (position_compare(&channel->seen, &result->head) == 0)
+    bool goes_on = goes_on_from_nothing(&channel->seen, result);
+    for (size_t i = 0; i < result->count; i++) {
+        struct message *message = channel_make_message(channel, &result->entries[i]);
+        if (i == 0 && goes_on)
+            continue_nothing(channel, message);
+        take_entry(channel, message);
+    }
+    if (position_compare(&channel->seen, &result->head) == 0 || (goes_on && result->count == 0))
         return;
     /* The stream went on and has expired since, or it is another one. */
     channel_accept_gap(channel, &result->head);
@@ -225,6 +245,12 @@ void recovery_retry(struct channel *channel) {
         recovery_start(channel);
 }
 
+/* What begins live, where there was nothing at the last read: whatever had come before it would have been heard. */
+static bool is_first_after_nothing(const struct channel *channel, const struct message *message) {
+    return channel->has_seen && position_is_nothing(&channel->seen) && message->id.offset == 0 &&
+           !message->has_previous && message->id.epoch > channel->seen.epoch;
+}
+
 void recovery_on_entry(struct channel *channel, struct message *message) {
     channel->carries_bare = channel->carries_bare || !message->has_id;
     if (channel->recovery != NULL) {
@@ -236,6 +262,8 @@ void recovery_on_entry(struct channel *channel, struct message *message) {
         channel_accept(channel, message);
         return;
     }
+    if (is_first_after_nothing(channel, message))
+        continue_nothing(channel, message);
     switch (splice_check(seen_of(channel), message)) {
     case SPLICE_OLD:
         message_unref(message);

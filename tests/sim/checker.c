@@ -45,7 +45,9 @@ static void check_move(const struct checker *checker, const struct position *to,
     bool may_drop = checker->channel->options->slow_consumer != SLOW_DISCONNECT;
     bool has_new_sequel = span.sequel != 0 && span.sequel != checker->told_epoch;
     bool must_tell = span.messages > 0 || span.marks > 0 || span.leaves_lost || has_new_sequel;
-    bool may_tell = must_tell || span.lives > 0 || span.lost > 0 || span.begins_lost || span.sequel != 0 ||
+    /* The stream is gone: what it had issued is no record of the next one. */
+    bool is_gone = position_is_nothing(to);
+    bool may_tell = must_tell || is_gone || span.lives > 0 || span.lost > 0 || span.begins_lost || span.sequel != 0 ||
                     span.ends_at_mark || checker->channel->was_refused || may_drop || checker->may_lack_bare;
     if (must_tell && !checker->is_gap_told &&
         !(span.marks == 0 && !span.leaves_lost && !has_new_sequel && may_drop_silently(checker)))

@@ -39,6 +39,8 @@ struct parcel {
     struct buf key;
     struct entry *entries;
     size_t entry_count;
+    bool has_calm;
+    uint64_t calm;
 };
 
 uint64_t redis_model_wall_ms(const struct redis_model *redis) {
@@ -140,6 +142,8 @@ bool redis_model_publish(struct redis_model *redis, const struct publish_request
 
 static void copy_result(struct parcel *reply, const struct sync_result *result) {
     reply->position = result->head;
+    reply->has_calm = result->has_calm;
+    reply->calm = result->calm;
     reply->entry_count = result->count;
     reply->entries = xcalloc(result->count + 1, sizeof *reply->entries);
     for (size_t i = 0; i < result->count; i++) {
@@ -202,7 +206,8 @@ static void serve(struct redis_model *redis, struct parcel *parcel) {
 
 static void hear(struct link *link, struct parcel *parcel) {
     struct bytes channel = bytes_of(parcel->channel ? parcel->channel->name : "");
-    struct sync_result result = {parcel->position, parcel->entries, parcel->entry_count};
+    struct sync_result result = {parcel->position, parcel->entries, parcel->entry_count, parcel->has_calm,
+                                 parcel->calm};
     switch (parcel->kind) {
     case PARCEL_CONFIRM:
         link->events->on_subscribed(link->context, channel);

@@ -90,7 +90,10 @@ static void sync(struct driver *driver, char **words) {
             buf_append_char(&driver->answer, ',');
         write_entry(&driver->answer, &result.entries[i]);
     }
-    buf_append_text(&driver->answer, "]]");
+    buf_append_text(&driver->answer, "],\"");
+    if (result.has_calm)
+        buf_append_u64(&driver->answer, result.calm);
+    buf_append_text(&driver->answer, "\"]");
 }
 
 /* False for what is no command. */

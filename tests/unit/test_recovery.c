@@ -98,6 +98,93 @@ static void subscribe_is_answered_when_the_stream_has_been_read(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
+#define NOTHING "18446744073709551615"
+
+/* What the broker says where there are `count` messages, and nothing before them since `calm`. */
+static void answer_calm(size_t count, uint64_t epoch, uint64_t calm) {
+    struct entry entries[] = {message_at(0), message_at(1)};
+    struct sync_result result = {
+        .head = count > 0 ? entries[count - 1].id : position_of_nothing(epoch),
+        .entries = entries,
+        .count = count,
+        .has_calm = true,
+        .calm = calm,
+    };
+    fake_broker_answer_sync(&node->broker, ERR_OK, &result);
+    fake_node_turn(node);
+}
+
+/* `ann` is subscribed to a channel to which nobody has published. */
+static void begin_with_nothing(void) {
+    say(&ann, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    answer_calm(0, 5, 3);
+    fake_client_hears(&ann, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"5-" NOTHING "\"}");
+}
+
+static void nothing_goes_on_with_the_first_message(void **state) {
+    (void)state;
+    begin_with_nothing();
+    bring(0);
+    fake_node_turn(node);
+    assert_int_equal(node->broker.syncs.count, 0);
+    hears_message(&ann, 0);
+    bring(1);
+    fake_node_turn(node);
+    hears_message(&ann, 1);
+    fake_client_hears_nothing(&ann);
+    /* Other nodes had looked at other times. */
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"3-" NOTHING "\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-1\",\"recovered\":true}");
+    hears_message(&bob, 0);
+    hears_message(&bob, 1);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"2-" NOTHING "\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-1\",\"recovered\":false}");
+    fake_client_hears_nothing(&bob);
+}
+
+static void nothing_of_a_life_that_is_over_is_a_gap(void **state) {
+    (void)state;
+    begin_with_nothing();
+    fake_broker_lose_link(&node->broker);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    assert_true(position_is_nothing(&node->broker.syncs.items[0].seen));
+    answer_calm(1, 0, 6);
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"6-" NOTHING "\"}");
+    hears_message(&ann, 0);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"5-" NOTHING "\"}");
+    fake_client_hears(&bob, "{\"ok\":true,\"channel\":\"kept:a\",\"position\":\"7-0\",\"recovered\":false}");
+}
+
+static void nothing_that_has_become_something_while_the_link_was_away_is_made_good(void **state) {
+    (void)state;
+    begin_with_nothing();
+    fake_broker_lose_link(&node->broker);
+    fake_broker_restore_link(&node->broker);
+    fake_node_turn(node);
+    answer_calm(2, 0, 3);
+    hears_message(&ann, 0);
+    hears_message(&ann, 1);
+    fake_client_hears_nothing(&ann);
+}
+
+static void nothing_that_is_still_nothing_is_not_heard_of(void **state) {
+    (void)state;
+    begin_with_nothing();
+    for (uint64_t calm = 3; calm <= 6; calm += 3) {
+        fake_broker_lose_link(&node->broker);
+        fake_broker_restore_link(&node->broker);
+        fake_node_turn(node);
+        fake_client_hears_nothing(&ann);
+        answer_calm(0, 9, calm);
+    }
+    /* The second time Redis had lost what it had, and who knows what that was. */
+    fake_client_hears(&ann, "{\"event\":\"gap\",\"channel\":\"kept:a\",\"position\":\"9-" NOTHING "\"}");
+    fake_client_hears_nothing(&ann);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\",\"since\":\"12-" NOTHING "\"}");
+    assert_int_equal(node->broker.syncs.count, 0); /* A later look by another node is no news. */
+}
+
 static void second_subscriber_is_served_from_memory(void **state) {
     (void)state;
     begin_with_three();
@@ -957,6 +1044,10 @@ static void reload_that_gives_a_history_tells_who_was_there_of_what_it_may_have_
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(subscribe_is_answered_when_the_stream_has_been_read),
+        TEST(nothing_goes_on_with_the_first_message),
+        TEST(nothing_of_a_life_that_is_over_is_a_gap),
+        TEST(nothing_that_has_become_something_while_the_link_was_away_is_made_good),
+        TEST(nothing_that_is_still_nothing_is_not_heard_of),
         TEST(second_subscriber_is_served_from_memory),
         TEST(client_that_comes_back_gets_what_it_missed),
         TEST(client_that_is_ahead_of_the_node_is_answered_after_a_read),

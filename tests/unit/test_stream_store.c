@@ -12,8 +12,10 @@ struct test {
     struct namespace_config options;
     uint64_t run;
     uint64_t now_ms;
-    struct buf live;   /* What went out since it was last looked at. */
-    struct buf synced; /* What the last sync returned: its head, a bar, the entries. */
+    struct buf live; /* What went out since it was last looked at. */
+    struct buf synced;
+    uint64_t calm;
+        /* Of the last sync; 0: none. */ /* What the last sync returned: its head, a bar, the entries. */
 };
 
 static void write_entry(struct buf *out, const struct entry *entry) {
@@ -94,6 +96,7 @@ static const char *sync(struct test *test, const char *seen) {
                       has_seen ? &position : NULL, on_entry, test, &result);
     buf_clear(&test->synced);
     position_append(&result.head, &test->synced);
+    test->calm = result.has_calm ? result.calm : 0;
     buf_append_text(&test->synced, " |");
     for (size_t i = 0; i < result.count; i++) {
         buf_append_char(&test->synced, ' ');
@@ -129,23 +132,39 @@ static void sync_gives_what_came_after(void **state) {
     assert_string_equal(sync(test, "1000-2"), "1000-2 |");
 }
 
-static void sync_begins_a_stream(void **state) {
+#define NOTHING "18446744073709551615"
+
+static void read_of_nothing_has_a_place_and_keeps_nothing(void **state) {
     struct test *test = *state;
-    assert_string_equal(sync(test, ""), "1000-0 | b1000-0");
-    assert_live(test, "b1000-0");
-    assert_string_equal(sync(test, "1000-0"), "1000-0 |");
+    assert_string_equal(sync(test, ""), "1000-" NOTHING " |");
+    assert_true(test->calm == 1000);
+    test->now_ms = 2000;
+    assert_string_equal(sync(test, "1000-" NOTHING), "2000-" NOTHING " |");
+    assert_true(test->calm == 1000);
+    assert_live(test, "");
     publish(test, "a");
-    assert_live(test, "m1000-1:a");
-    assert_string_equal(sync(test, "1000-0"), "1000-1 | m1000-1:a");
+    assert_live(test, "m2001-0:a"); /* After it, in the same millisecond. */
+    assert_string_equal(sync(test, "1000-" NOTHING), "2001-0 | m2001-0:a");
+    publish(test, "b");
+    assert_string_equal(sync(test, "2001-0"), "2001-1 | m2001-1:b");
+    assert_string_equal(sync(test, "999-7"), "2001-1 | m2001-0:a m2001-1:b");
 }
 
-static void begun_stream_that_nobody_uses_is_forgotten(void **state) {
+/* Nothing is known of what came and went before. */
+static void calm_begins_with_the_life_the_run_and_what_a_stream_may_live(void **state) {
     struct test *test = *state;
     sync(test, "");
-    test->now_ms += STREAM_BEGUN_SECONDS * 1000 - 1;
-    assert_string_equal(sync(test, "1000-0"), "1000-0 |");
-    test->now_ms += 1;
-    assert_string_equal(sync(test, "1000-0"), "3601000-0 | b3601000-0");
+    test->now_ms = 5000;
+    stream_store_clear(test->store);
+    assert_string_equal(sync(test, ""), "5000-" NOTHING " |");
+    assert_true(test->calm == 5000);
+    test->now_ms = 6000;
+    test->run++;
+    assert_string_equal(sync(test, ""), "6000-" NOTHING " |");
+    assert_true(test->calm == 6000);
+    test->now_ms = 10000000;
+    assert_string_equal(sync(test, ""), "10000000-" NOTHING " |");
+    assert_true(test->calm == 2800000);
 }
 
 static void position_outlives_its_messages(void **state) {
@@ -322,7 +341,7 @@ static void position_of_an_unknown_epoch_gets_everything(void **state) {
     assert_string_equal(sync(test, "999-7"), "1000-0 | m1000-0:a");
     stream_store_clear(test->store);
     test->now_ms = 2000;
-    assert_string_equal(sync(test, "1000-0"), "2000-0 | b2000-0");
+    assert_string_equal(sync(test, "1000-0"), "2000-" NOTHING " |");
 }
 
 static void old_marks_stay_while_they_tie_what_is_left(void **state) {
@@ -401,8 +420,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(messages_are_numbered_without_holes),
         TEST(sync_gives_what_came_after),
-        TEST(sync_begins_a_stream),
-        TEST(begun_stream_that_nobody_uses_is_forgotten),
+        TEST(read_of_nothing_has_a_place_and_keeps_nothing),
+        TEST(calm_begins_with_the_life_the_run_and_what_a_stream_may_live),
         TEST(position_outlives_its_messages),
         TEST(size_is_kept),
         TEST(age_is_kept),

@@ -42,6 +42,22 @@ static void entries_are_read(void **state) {
     freeReplyObject(reply);
 }
 
+static void calm_is_a_number_or_not_there(void **state) {
+    (void)state;
+    static const char *const replies[] = {"*3\r\n" HEAD "*0\r\n$3\r\n999\r\n",
+                                          "*3\r\n" HEAD "*0\r\n$0\r\n\r\n", "*3\r\n" HEAD "*0\r\n:999\r\n",
+                                          "*2\r\n" HEAD "*0\r\n"};
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        redisReply *reply = reply_of(replies[i]);
+        struct sync_reply parsed;
+        assert_true(sync_reply_parse(reply, &parsed));
+        assert_int_equal(parsed.result.has_calm, i == 0);
+        assert_true(i > 0 || parsed.result.calm == 999);
+        sync_reply_finish(&parsed);
+        freeReplyObject(reply);
+    }
+}
+
 static void no_entries_are_fine(void **state) {
     (void)state;
     redisReply *reply = reply_of("*2\r\n" HEAD "*0\r\n");
@@ -97,9 +113,8 @@ static void anything_else_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(entries_are_read),
-        cmocka_unit_test(no_entries_are_fine),
-        cmocka_unit_test(unknown_kinds_are_left_out_and_counted),
+        cmocka_unit_test(entries_are_read),         cmocka_unit_test(calm_is_a_number_or_not_there),
+        cmocka_unit_test(no_entries_are_fine),      cmocka_unit_test(unknown_kinds_are_left_out_and_counted),
         cmocka_unit_test(anything_else_is_refused),
     };
     return cmocka_run_group_tests_name("sync_reply", tests, NULL, NULL);
