@@ -313,6 +313,7 @@ static void join_pass(struct channel *channel) {
 static bool serve_channel(struct hub *hub, struct channel *channel, uint32_t *writes) {
     struct batch *batch = channel->batch;
     const bool gathers = is_gathering(hub);
+    assert(batch != NULL);
     while (batch->count > 0 && hub->pass_cursor < channel->subscriber_count) {
         if (*writes == 0)
             return false;

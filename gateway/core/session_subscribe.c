@@ -262,9 +262,12 @@ static void begin(struct pending_reply *reply, struct channel *channel) {
     if (!session->keeps_positions && !channel_has_history(channel))
         from =
             channel->history ? channel->history->count : 0; /* What is kept for pollers is not for others. */
-    if (reply->is_history)
+    if (reply->is_history) {
         reply_history(reply, channel, from);
-    else if (subscription->is_waiting)
+        return;
+    }
+    assert(subscription != NULL); /* It is given up with the commands that wait for it. */
+    if (subscription->is_waiting)
         begin_first(reply, subscription, from);
     else
         begin_again(reply, subscription, from);
