@@ -45,10 +45,12 @@ static void check_move(const struct checker *checker, const struct position *to,
     bool may_drop = checker->channel->options->slow_consumer != SLOW_DISCONNECT;
     bool has_new_sequel = span.sequel != 0 && span.sequel != checker->told_epoch;
     bool must_tell = span.messages > 0 || span.marks > 0 || span.leaves_lost || has_new_sequel;
-    /* The stream is gone: what it had issued is no record of the next one. */
-    bool is_gone = position_is_nothing(to);
-    bool may_tell = must_tell || is_gone || span.lives > 0 || span.lost > 0 || span.begins_lost || span.sequel != 0 ||
-                    span.ends_at_mark || checker->channel->was_refused || may_drop || checker->may_lack_bare;
+    /* The stream is gone: what it had issued is no record of the next one. Or it is back, from an older state. */
+    bool is_gone = position_is_nothing(to) ||
+                   (position_is_nothing(&checker->place) && position_compare(to, &checker->place) < 0);
+    bool may_tell = must_tell || is_gone || span.lives > 0 || span.lost > 0 || span.begins_lost ||
+                    span.sequel != 0 || span.ends_at_mark || checker->channel->was_refused || may_drop ||
+                    checker->may_lack_bare;
     if (must_tell && !checker->is_gap_told &&
         !(span.marks == 0 && !span.leaves_lost && !has_new_sequel && may_drop_silently(checker)))
         sim_fail("%s in %s went from " PLACE " to " PLACE " without a gap: %u messages, %u marks%s",
