@@ -163,7 +163,7 @@ static void handle_api(struct exchange *exchange, void *context) {
     const struct request *request = exchange_request(exchange);
     char call[CALL_BYTES_MAX];
     read_call(request, call);
-    if (request->method != METHOD_POST && (!api_asks_all(call) || strcmp(call, "disconnect") == 0)) {
+    if (request->method != METHOD_POST && !api_is_read(call)) {
         exchange_reply_error(exchange, ERR_METHOD_NOT_ALLOWED, "Allow: POST\r\n");
         return;
     }

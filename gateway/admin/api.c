@@ -279,10 +279,12 @@ static void disconnect(struct call *call) {
 static const struct {
     const char *name;
     bool asks_all;
+    bool is_read; /* Changes nothing, so it may be asked with GET. */
     void (*run)(struct call *call);
 } calls[] = {
-    {"publish", false, publish},     {"broadcast", false, broadcast},  {"channels", true, list_channels},
-    {"clients", true, list_clients}, {"disconnect", true, disconnect},
+    {"publish", false, false, publish},      {"broadcast", false, false, broadcast},
+    {"channels", true, true, list_channels}, {"clients", true, true, list_clients},
+    {"disconnect", true, false, disconnect},
 };
 
 enum { CALL_COUNT = sizeof calls / sizeof *calls };
@@ -300,6 +302,10 @@ bool api_is_call(const char *call) {
 
 bool api_asks_all(const char *call) {
     return api_is_call(call) && calls[find(call)].asks_all;
+}
+
+bool api_is_read(const char *call) {
+    return api_is_call(call) && calls[find(call)].is_read;
 }
 
 void api_call(struct hub *hub, const char *name, struct bytes body, size_t list_bytes_max, api_done *on_done,

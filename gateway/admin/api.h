@@ -11,9 +11,11 @@
 /* Called exactly once, possibly from within api_call. The reference to `reply` goes to the callee. */
 typedef void api_done(void *arg, json_t *reply);
 
-/* Whether every worker has to be asked; else any one will do. False also for what is no call. */
-bool api_asks_all(const char *call);
 bool api_is_call(const char *call);
+
+/* What there is to know of a call; false also for what is none: */
+bool api_asks_all(const char *call); /* Every worker has to be asked; else any one will do. */
+bool api_is_read(const char *call);  /* It changes nothing. */
 
 /* `body` is the text of a JSON object. A reply is {"error":{"code","message"}} or what
  * docs/protocols/admin.md says; a list is cut so that its text has about `list_bytes_max` bytes at most. */
