@@ -6,7 +6,6 @@
 
 #include "common/text.h"
 #include "common/xalloc.h"
-#include "gateway/admin/api.h"
 
 enum {
     HEADER_BYTES_MAX = 1024,
@@ -117,6 +116,7 @@ static void on_reply(void *arg, json_t *reply) {
         buf_finish(&body);
         free(text);
     }
+    json_decref(reply);
     free(request);
 }
 

@@ -3,13 +3,10 @@
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
+#include "gateway/admin/api.h"
 #include "gateway/transport/server.h"
-
-/* `reply` is borrowed. Called exactly once. */
-typedef void admin_done(void *arg, json_t *reply);
 
 struct admin_backend {
     void *context;
@@ -17,7 +14,7 @@ struct admin_backend {
     const char *(*why_not_ready)(void *context);
     void (*print_metrics)(void *context, struct buf *out);
     /* Has the workers do an API call; `body` is the text of a JSON object. */
-    void (*call)(void *context, const char *call, struct bytes body, admin_done *on_done, void *arg);
+    void (*call)(void *context, const char *call, struct bytes body, api_done *on_done, void *arg);
 };
 
 struct admin {

@@ -312,7 +312,7 @@ struct api_wait {
     bool is_waited_for[WORKERS_MAX];
     unsigned waiting;
     json_t *sum;
-    admin_done *on_done;
+    api_done *on_done;
     void *arg;
     struct wheel_timer timeout;
 };
@@ -321,7 +321,6 @@ static void finish_call(struct api_wait *wait) {
     list_unlink(&wait->link);
     wheel_cancel(&wait->timeout);
     wait->on_done(wait->arg, wait->sum);
-    json_decref(wait->sum);
     free(wait);
 }
 
@@ -414,7 +413,7 @@ static enum error ask_workers(struct api_wait *wait, const char *call, json_t *b
     return wait->waiting > 0 ? ERR_OK : ERR_BROKER_UNAVAILABLE;
 }
 
-static void call_workers(void *context, const char *call, struct bytes body, admin_done *on_done, void *arg) {
+static void call_workers(void *context, const char *call, struct bytes body, api_done *on_done, void *arg) {
     struct master *master = context;
     struct api_wait *wait = xcalloc(1, sizeof *wait);
     json_t *text = json_stringn(body.data, body.len);
