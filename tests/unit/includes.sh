@@ -46,6 +46,13 @@ bytes_only='gateway/transport/http/head.[ch] gateway/transport/http/path.[ch] ga
 bytes_only+=' gateway/transport/frame.[ch] gateway/transport/frame_reader.[ch] gateway/transport/extensions.[ch]'
 bytes_only+=' gateway/transport/forwarded.[ch] gateway/transport/proxy_header.[ch]'
 check "$bytes_only" "$libraries" "$none" 'what reads bytes does no I/O'
+check 'gateway/master/*.[ch]' 'gateway/' \
+    'gateway/(master/[a-z]+|admin/[a-z]+|core/metrics|transport/(acceptor|server)|config/config|loop|worker)\.h' \
+    'the master touches no client'
+check 'gateway/master/calls.[ch] gateway/master/lines.[ch]' "$libraries|gateway/(loop|master/(control|master|workers))" "$none" \
+    'what waits for workers does no I/O'
+check 'gateway/master/workers.[ch]' 'gateway/(admin|transport|master/(calls|master))' "$none" \
+    'workers are run by who knows nothing of what they are asked'
 check 'gateway/admin/*.[ch]' 'gateway/broker' "$none" 'admin asks the core'
 check 'common/*.[ch] gateway/*.[ch] gateway/config/*.[ch] gateway/core/*.[ch] gateway/protocol/*.[ch] gateway/broker/*.[ch] gateway/admin/*.[ch] gateway/master/*.[ch]' \
     'libwebsockets' "$none" 'only transports know libwebsockets'
