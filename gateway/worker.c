@@ -264,7 +264,7 @@ static void on_api(struct worker *worker, const json_t *message) {
                  on_api_done, answer);
 }
 
-static void on_control(void *context, json_t *message) {
+static void on_control(void *context, const json_t *message) {
     static const struct {
         const char *op;
         void (*handle)(struct worker *worker, const json_t *message);

@@ -11,8 +11,8 @@ struct control {
     uv_pipe_t *pipe;
     struct lines lines;
     bool is_dispatching;
-    void (*on_message)(void *context, json_t *message); /* Borrowed. */
-    void (*on_end)(void *context);                      /* The other side is gone. */
+    void (*on_message)(void *context, const json_t *message); /* Borrowed. */
+    void (*on_end)(void *context);                            /* The other side is gone. */
     void *context;
 };
 

@@ -122,7 +122,7 @@ static void on_process_exit(uv_process_t *process, int64_t status, int signal_nu
     }
 }
 
-static void on_control_message(void *context, json_t *message) {
+static void on_control_message(void *context, const json_t *message) {
     struct worker_process *worker = context;
     const struct workers_options *options = &worker->workers->options;
     const char *redis_error = json_string_value(json_object_get(message, "redis_error"));
