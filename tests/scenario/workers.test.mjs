@@ -88,6 +88,7 @@ test('all workers die at once, and all come back', async (t) => {
 
 test('a worker that hangs is not waited for by the API for ever', async (t) => {
     const gateway = await Gateway.start(t, { redis: await Redis.start(t), workers: 2, env: { FANTAIL_ADMIN_API_KEY: 'k'.repeat(16) } });
+    await until('both serve', isUp(gateway, 2));
     const [victim] = await workersOf(gateway);
     process.kill(victim, 'SIGSTOP');
     const response = await fetch(`${gateway.adminUrl}/api/v1/clients`, { headers: { 'x-api-key': 'k'.repeat(16) } });
