@@ -100,9 +100,9 @@ static struct config *read_config(struct worker *worker, const json_t *message) 
     return config;
 }
 
-static bool start(struct worker *worker) {
-    struct config *config = worker->config;
-    struct hub_options hub = {
+static void create_hub(struct worker *worker) {
+    const struct config *config = worker->config;
+    const struct hub_options options = {
         .config = config,
         .metrics = worker->metrics,
         .wheel = &worker->loop.wheel,
@@ -115,35 +115,40 @@ static bool start(struct worker *worker) {
     };
     struct buf name;
     buf_init(&name, 0);
-    buf_printf(&name, "%s-%08x%c", config->node, hub.generation, '\0');
+    buf_printf(&name, "%s-%08x%c", config->node, options.generation, '\0');
     worker->name = name.data;
-    forms_set_compression(config->websocket.compression_min_bytes, worker->metrics);
-    worker->hub = hub_create(&hub);
-    if (config->broker == BROKER_REDIS) {
-        struct redis_broker_options redis = {
+    worker->hub = hub_create(&options);
+}
+
+static bool create_broker(struct worker *worker) {
+    if (worker->config->broker == BROKER_REDIS) {
+        const struct redis_broker_options options = {
             .loop = &worker->loop,
-            .config = config,
+            .config = worker->config,
             .metrics = worker->metrics,
             .name = worker->name,
             .on_trouble = on_redis_trouble,
             .trouble_context = worker,
         };
-        worker->broker = redis_broker_create(&redis, &hub_broker_events, worker->hub);
+        worker->broker = redis_broker_create(&options, &hub_broker_events, worker->hub);
     } else {
         worker->broker = memory_broker_create(&hub_broker_events, worker->hub);
         worker->metrics->redis_up = 1;
     }
-    if (worker->broker == NULL)
-        return false;
-    hub_set_broker(worker->hub, worker->broker);
+    if (worker->broker != NULL)
+        hub_set_broker(worker->hub, worker->broker);
+    return worker->broker != NULL;
+}
 
+static bool create_server(struct worker *worker) {
+    const struct config *config = worker->config;
     worker->site = (struct public_site){
         .config = config,
         .hub = worker->hub,
         .loop = &worker->loop,
         .metrics = worker->metrics,
     };
-    struct server_options server = {
+    const struct server_options options = {
         .loop = &worker->loop,
         .config = config,
         .metrics = worker->metrics,
@@ -156,8 +161,14 @@ static bool start(struct worker *worker) {
         .append_refusal_headers = public_append_refusal_headers,
         .on_websocket = public_on_websocket,
     };
-    worker->server = server_create(&server);
-    if (worker->server == NULL)
+    worker->server = server_create(&options);
+    return worker->server != NULL;
+}
+
+static bool start(struct worker *worker) {
+    forms_set_compression(worker->config->websocket.compression_min_bytes, worker->metrics);
+    create_hub(worker);
+    if (!create_broker(worker) || !create_server(worker))
         return false;
     worker->metrics->workers = 1;
     return true;
@@ -288,6 +299,30 @@ static void seed_random(void) {
     srandom(seed);
 }
 
+static void finish(struct worker *worker) {
+    if (worker->metrics->connections > ORDERLY_CONNECTIONS_MAX) {
+        log_info("gateway", "leaving at once connections=%u", (unsigned)worker->metrics->connections);
+        metrics_clear_gauges(worker->metrics);
+        _exit(worker->status);
+    }
+    worker->metrics->workers = 0;
+    if (worker->server != NULL)
+        server_destroy(worker->server);
+    control_close(&worker->control);
+    hub_destroy(worker->hub);
+    if (worker->boot_config != NULL && worker->boot_config->broker == BROKER_REDIS)
+        redis_broker_destroy(worker->broker);
+    else
+        memory_broker_destroy(worker->broker);
+    forms_finish_compression();
+    loop_finish(&worker->loop, 1); /* Nobody has a handle on it any more: those that were closed end now. */
+    if (worker->config != worker->boot_config)
+        config_free(worker->config);
+    config_free(worker->boot_config);
+    free(worker->static_dir);
+    free(worker->name);
+}
+
 int worker_run(unsigned index) {
     struct worker worker = {.index = index};
     /* Ctrl-C goes to the whole process group; the master decides what it means. */
@@ -309,27 +344,6 @@ int worker_run(unsigned index) {
     worker.control = (struct control){.on_message = on_control, .on_end = on_master_gone, .context = &worker};
     control_open(&worker.control, &worker.loop, WORKER_CONTROL_FD);
     loop_run(&worker.loop);
-
-    if (worker.metrics->connections > ORDERLY_CONNECTIONS_MAX) {
-        log_info("gateway", "leaving at once connections=%u", (unsigned)worker.metrics->connections);
-        metrics_clear_gauges(worker.metrics);
-        _exit(worker.status);
-    }
-    worker.metrics->workers = 0;
-    if (worker.server != NULL)
-        server_destroy(worker.server);
-    control_close(&worker.control);
-    hub_destroy(worker.hub);
-    if (worker.boot_config != NULL && worker.boot_config->broker == BROKER_REDIS)
-        redis_broker_destroy(worker.broker);
-    else
-        memory_broker_destroy(worker.broker);
-    forms_finish_compression();
-    loop_finish(&worker.loop, 1); /* Nobody has a handle on it any more: those that were closed end now. */
-    if (worker.config != worker.boot_config)
-        config_free(worker.config);
-    config_free(worker.boot_config);
-    free(worker.static_dir);
-    free(worker.name);
+    finish(&worker);
     return worker.status;
 }
