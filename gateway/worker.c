@@ -95,7 +95,7 @@ static struct config *read_config(struct worker *worker, const json_t *message) 
     struct config *config = config_parse(bytes_make(json_string_value(text), json_string_length(text)),
                                          "config", &worker->config_options, &errors);
     if (config == NULL) /* The master has checked it, so this is between us. */
-        log_error("gateway", "configuration refused: %.*s", BYTES_FMT(buf_bytes(&errors)));
+        log_error("worker", "configuration refused: %.*s", BYTES_FMT(buf_bytes(&errors)));
     buf_finish(&errors);
     return config;
 }
@@ -216,7 +216,7 @@ static void on_reload(struct worker *worker, const json_t *message) {
     log_set_level(config->log.level);
     if (old != worker->boot_config)
         config_free(old);
-    log_info("gateway", "configuration reloaded");
+    log_info("worker", "configuration reloaded");
 }
 
 /* --- Draining -------------------------------------------------------------------------------- */
@@ -256,7 +256,7 @@ static void on_api_done(void *arg, json_t *reply) {
     struct answer *answer = arg;
     struct control *control = &answer->worker->control;
     if (!control_send(control, json_pack("{s:I,s:o}", "id", answer->id, "reply", reply))) {
-        log_error("gateway", "an api reply cannot be sent id=%u", (unsigned)answer->id);
+        log_error("worker", "an api reply cannot be sent id=%u", (unsigned)answer->id);
         control_send(control, json_pack("{s:I,s:o}", "id", answer->id, "reply", api_error(ERR_INTERNAL)));
     }
     free(answer);
@@ -287,7 +287,7 @@ static void on_control(void *context, const json_t *message) {
 }
 
 static void on_master_gone(void *context) {
-    log_error("gateway", "the master is gone, stopping");
+    log_error("worker", "the master is gone, stopping");
     stop(context, 1);
 }
 
@@ -295,13 +295,13 @@ static void on_master_gone(void *context) {
 static void seed_random(void) {
     unsigned seed = (unsigned)clock_monotonic_ns() ^ (unsigned)getpid() * 2654435761u;
     if (getentropy(&seed, sizeof seed) != 0)
-        log_warn("gateway", "no entropy for jitter");
+        log_warn("worker", "no entropy for jitter");
     srandom(seed);
 }
 
 static void finish(struct worker *worker) {
     if (worker->metrics->connections > ORDERLY_CONNECTIONS_MAX) {
-        log_info("gateway", "leaving at once connections=%u", (unsigned)worker->metrics->connections);
+        log_info("worker", "leaving at once connections=%u", (unsigned)worker->metrics->connections);
         metrics_clear_gauges(worker->metrics);
         _exit(worker->status);
     }
@@ -332,7 +332,7 @@ int worker_run(unsigned index) {
     signal(SIGPIPE, SIG_IGN);
     worker.board = mmap(NULL, sizeof *worker.board, PROT_READ | PROT_WRITE, MAP_SHARED, WORKER_BOARD_FD, 0);
     if (worker.board == MAP_FAILED) {
-        log_error("gateway", "--worker is for the master only; start fantail without it");
+        log_error("worker", "--worker is for the master only; start fantail without it");
         return 2;
     }
     worker.metrics = &worker.board->metrics;
