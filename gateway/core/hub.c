@@ -20,6 +20,10 @@ enum { PASS_WRITES_MAX = 256 };
  * changed the broker's mind. */
 enum { RETRY_MS = 5000 };
 
+/* Channels without subscribers. They stay for a while, so that a page that reloads costs Redis nothing; but a client can
+ * be in one after the other, each for a moment. */
+enum { IDLE_CHANNELS_MAX = 16384 };
+
 static void on_retry(struct wheel_timer *timer, uint64_t now_ms);
 
 struct hub *hub_create(const struct hub_options *options) {
@@ -33,6 +37,7 @@ struct hub *hub_create(const struct hub_options *options) {
     list_init(&hub->closing);
     list_init(&hub->dirty);
     list_init(&hub->pass);
+    list_init(&hub->idle);
     wheel_timer_init(&hub->retry, on_retry);
     /* Redis counts epochs in milliseconds; ours begin far above, and differ from start to start. */
     hub->last_local_epoch = (uint64_t)1 << 62 | (uint64_t)options->generation << 24;
@@ -55,10 +60,14 @@ static void free_messages(struct message *first) {
     }
 }
 
+static void leave_idle(struct channel *channel) {
+    channel->hub->idle_count -= !list_is_empty(&channel->idle);
+    list_unlink(&channel->idle);
+}
+
 static void channel_destroy(struct channel *channel) {
     struct hub *hub = channel->hub;
     channel_finish_batch(channel);
-    wheel_cancel(&channel->timer);
     list_unlink(&channel->dirty);
     free_messages(channel->pending_first);
     recovery_forget(channel);
@@ -66,15 +75,29 @@ static void channel_destroy(struct channel *channel) {
         history_finish(channel->history);
     free(channel->history);
     channel_answer_pending(channel, ERR_BROKER_UNAVAILABLE);
+    wheel_cancel(&channel->timer);
+    leave_idle(channel);
     HASH_DEL(hub->channels, channel);
     hub->options.metrics->channels--;
     free(channel->subscribers);
     free(channel);
 }
 
+/* It goes at the end of the turn, if it may. */
+static void expire(struct channel *channel) {
+    leave_idle(channel);
+    wheel_arm(channel->hub->options.wheel, &channel->timer, hub_now_ms(channel->hub));
+}
+
 static void arm_linger(struct channel *channel) {
     struct hub *hub = channel->hub;
+    leave_idle(channel);
+    list_push_back(&hub->idle, &channel->idle);
     wheel_arm(hub->options.wheel, &channel->timer, hub_now_ms(hub) + hub->options.config->redis.linger_ms);
+    if (++hub->idle_count <= IDLE_CHANNELS_MAX)
+        return;
+    hub->options.metrics->channels_crowded_out++;
+    expire(list_entry(hub->idle.next, struct channel, idle));
 }
 
 static void mark_dirty(struct channel *channel) {
@@ -146,6 +169,7 @@ struct channel *hub_open_channel(struct hub *hub, struct bytes name) {
     list_init(&channel->dirty);
     list_init(&channel->in_pass);
     list_init(&channel->pending_replies);
+    list_init(&channel->idle);
     wheel_timer_init(&channel->timer, on_channel_timer);
     HASH_ADD_KEYPTR(hh, hub->channels, channel->name, channel->name_len, channel);
     hub->options.metrics->channels++;
@@ -202,6 +226,8 @@ void channel_add_subscriber(struct channel *channel, struct subscription *subscr
     channel->hub->options.metrics->subscriptions++;
     if (channel->subscriber_count > 1)
         return;
+    leave_idle(channel);
+    channel->lingers = true;
     wheel_cancel(&channel->timer);
     if (channel->pending_first != NULL && list_is_empty(&channel->dirty))
         arm_batch(channel);
@@ -346,6 +372,9 @@ void channel_answer_pending(struct channel *channel, enum error error) {
     }
     if (must_read)
         recovery_start(channel);
+    /* It was opened for these. */
+    if (list_is_empty(&channel->pending_replies) && channel->subscriber_count == 0 && !channel->lingers)
+        expire(channel);
 }
 
 static void on_subscribed(void *context, struct bytes name) {

@@ -46,6 +46,7 @@ struct pending_reply {
     bool is_waiting; /* For a channel; counted in the session. */
     bool is_behind;  /* An earlier command of the session begins the subscription. */
     uint8_t reads;   /* Of the stream, that have ended since; one more if none was under way. */
+    uint32_t bytes;  /* Of a publish; counted in the session. */
     int64_t ref;
     struct start start;
 };
@@ -77,6 +78,7 @@ struct channel {
     struct list in_pass;         /* In hub.pass, while there is a batch. */
     uint32_t pass_number;        /* Of the cycle for which its sessions were counted. */
     struct list pending_replies; /* Commands that wait for the broker. */
+    struct list idle;            /* In hub.idle, while it has no subscriber. */
     struct wheel_timer timer;    /* Without subscribers: the linger time. With: messages wait for a batch. */
     struct hub *hub;
     struct history *history;   /* NULL: nobody comes back for messages. */
@@ -88,6 +90,7 @@ struct channel {
     bool is_retried;    /* and it has been asked again since. */
     bool gap_owed;      /* The link was lost since; subscribers are told once it is back. */
     bool carries_bare;  /* With history, and has had messages that are in no stream. */
+    bool lingers;       /* It has had subscribers, who may come back. */
     bool is_failing;    /* The stream could not be read, and subscribers know. */
     uint8_t name_len;
     char name[];
@@ -127,8 +130,10 @@ struct hub {
     uint32_t pass_number;
     struct list *pass_at; /* The channel being served, and how many of its subscribers were in this cycle. */
     uint32_t pass_cursor;
-    bool is_in_broker;        /* A function of the broker is being called; it tells of nothing meanwhile. */
-    bool is_holding;          /* The broker is held: there is more to send than the pass can take. */
+    bool is_in_broker; /* A function of the broker is being called; it tells of nothing meanwhile. */
+    bool is_holding;   /* The broker is held: there is more to send than the pass can take. */
+    struct list idle;  /* Channels without subscribers; those that became so first are first. */
+    uint32_t idle_count;
     struct wheel_timer retry; /* While subscribers are in channels that the broker has refused. */
     uint32_t last_session_id;
     uint64_t last_local_epoch; /* Of channels without history: larger than any that Redis gives. */

@@ -52,6 +52,8 @@ struct session {
     uint16_t channel_count;
     uint16_t waiting_count;    /* Subscriptions of which it is not known where they begin. */
     uint16_t waiting_commands; /* Those that are answered once a channel is ready. */
+    uint16_t publish_count;    /* Publishes without an answer, */
+    uint32_t publish_bytes;    /* and what they carry. */
     uint8_t strikes;           /* Commands in a row that were not understood. */
 };
 

@@ -8,6 +8,9 @@
 enum {
     /* A client that sends nothing but what we do not understand is talking another language. */
     STRIKES_MAX = 16,
+    /* A client's share of what may be on its way to Redis. */
+    PUBLISHES_MAX = 2000,
+    PUBLISH_BYTES_MAX = 4 * 1024 * 1024,
 };
 
 void session_reply_error(struct session *session, const struct command *command, enum error error) {
@@ -76,10 +79,20 @@ static void on_published(void *arg, enum error error, const struct position *id)
         };
         if (id != NULL)
             event.id = *id;
+        reply->session->publish_count--;
+        reply->session->publish_bytes -= reply->bytes;
         session_reply(reply->session, &event);
     }
     session_forget_pending(reply);
     free(reply);
+}
+
+static struct pending_reply *pend_publish(struct session *session, const struct command *command) {
+    struct pending_reply *reply = session_pend(session, command);
+    reply->bytes = (uint32_t)command->payload.len;
+    session->publish_count++;
+    session->publish_bytes += reply->bytes;
+    return reply;
 }
 
 static void publish(struct session *session, const struct command *command) {
@@ -91,6 +104,8 @@ static void publish(struct session *session, const struct command *command) {
         error = ERR_PUBLISH_FORBIDDEN;
     else if (command->payload.len > config->limits.message_bytes)
         error = ERR_MESSAGE_TOO_LARGE;
+    else if (session->publish_count >= PUBLISHES_MAX || session->publish_bytes >= PUBLISH_BYTES_MAX)
+        error = ERR_TOO_MANY_WAITING;
     else if (!token_bucket_take(&session->publishes, config->limits.publishes_per_second,
                                 hub_now_ms(session->hub))) {
         error = ERR_RATE_LIMITED;
@@ -108,7 +123,7 @@ static void publish(struct session *session, const struct command *command) {
         .is_urgent = command->is_urgent,
         .idempotency_key = command->idempotency_key,
     };
-    hub_publish(session->hub, &request, on_published, session_pend(session, command));
+    hub_publish(session->hub, &request, on_published, pend_publish(session, command));
 }
 
 static void ping(struct session *session, const struct command *command) {

@@ -37,22 +37,28 @@ async function publishesWait(t) {
     const redis = await Redis.start(t);
     const env = { FANTAIL_REDIS_PROBE_TIMEOUT_MS: '60000', FANTAIL_REDIS_PROBE_MS: '30000' };
     const gateway = await Gateway.start(t, { redis, workers: 1, env });
-    const client = await NativeClient.open(gateway);
+    // One client has a share only.
+    const clients = [];
+    for (let i = 0; i < 10; i++) clients.push(await NativeClient.open(gateway));
+    const [client] = clients;
     const data = 'x'.repeat(60_000);
     await client.publish('room', data);
     const before = await residentOf(await workerOf(gateway));
     redis.pause();
     t.after(() => redis.resume());
-    const refused = client.frame('a refusal', ({ error }) => error?.code === 'broker_unavailable', 30_000);
-    for (let i = 0; i < 1500; i++) client.send({ op: 'publish', channel: 'room', data });
-    await refused;
+    const flood = (who) => Array.from({ length: 150 }, () => who.send({ op: 'publish', channel: 'room', data }));
+    flood(client);
+    await client.frame('its share', ({ error }) => error?.code === 'too_many_waiting', 30_000);
+    const others = clients.slice(1);
+    others.forEach(flood);
+    await Promise.any(others.map((each) => each.frame('a refusal', ({ error }) => error?.code === 'broker_unavailable', 30_000)));
     assert.ok((await client.request({ op: 'ping' }, 30_000)).ok);
     const grown = (await residentOf(await workerOf(gateway))) - before;
     // 86 MB were sent. A debug build keeps what was freed for a while.
     assert.ok(grown < 400 * KIB, `grown by ${grown} KiB`);
     assert.ok((await gateway.metric('fantail_publish_errors_total')) > 0);
     redis.resume();
-    client.socket.terminate();
+    for (const each of clients) each.socket.terminate();
 }
 
 // A worker that reads nothing: calls wait for it up to a bound, those beyond fail at once, and the master lives.
@@ -89,6 +95,7 @@ const rows = {
     'what is not understood': 'scenario/bad-input.test.mjs: a client that is never understood is closed with 3500, one that sometimes is stays',
     'subscriptions of a session': 'scenario/limits.test.mjs: limits.channels_per_session',
     'channels': channelsLinger,
+    'channels without subscribers': 'unit/test_hub.c: channels_that_linger_make_room',
     "a session's outbox": 'scenario/slow-consumer.test.mjs: disconnect: it is closed with 3001',
     'replays in an outbox': 'unit/test_recovery.c: replays_asked_for_without_end_are_held_against_the_client',
     'all outboxes': 'scenario/slow-consumer.test.mjs: outbox_total_bytes: many sleepers together hold no more, also of different channels',
@@ -99,6 +106,7 @@ const rows = {
     'a message from Redis': 'scenario/history.test.mjs: a message larger than limits.message_bytes is a gap for everybody, also for who comes later',
     'commands that wait for Redis to confirm a channel': 'unit/test_session.c: too_many_waiting',
     'publishes without an answer': publishesWait,
+    'those of a session': 'unit/test_session.c: publishes_without_an_answer_have_a_share',
     'a message from Redis, while it comes': 'unit/test_redis_push.c: long_payloads_pass_whole',
     'what a client asks': 'scenario/limits.test.mjs: limits.commands_per_second: a history costs what it brings, and others do not feel it',
     'publishes of a client': 'scenario/limits.test.mjs: limits.publishes_per_second: over HTTP an address is a client, on whatever connections',

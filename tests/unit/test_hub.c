@@ -309,6 +309,32 @@ static void lingering_channel_survives_the_loss_of_the_link(void **state) {
     fake_client_hears_nothing(&ann);
 }
 
+/* A client may be in one channel after the other, each for a moment. */
+static void channels_that_linger_make_room(void **state) {
+    (void)state;
+    enum { MANY = 16384 + 100 };
+    char text[80];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof text, "{\"op\":\"subscribe\",\"channel\":\"c%d\"}", i);
+        fake_client_say(&ann, text);
+        snprintf(text, sizeof text, "{\"op\":\"unsubscribe\",\"channel\":\"c%d\"}", i);
+        fake_client_say(&ann, text);
+        fake_node_turn(node);
+        while (fake_client_read(&ann, &(struct bytes){0}))
+            continue;
+    }
+    fake_node_pass(node, 1);
+    assert_int_equal(node->metrics.channels, MANY - 100);
+    assert_int_equal(node->metrics.channels_crowded_out, 100);
+    assert_null(hub_find_channel(node->hub, BYTES_LITERAL("c99")));
+    assert_non_null(hub_find_channel(node->hub, BYTES_LITERAL("c100")));
+    fake_node_pass(node, node->config.redis.linger_ms + 1);
+    assert_int_equal(node->metrics.channels, 0);
+    fake_node_subscribe(node, &ann, "a");
+    fake_node_pass(node, node->config.redis.linger_ms + 1);
+    assert_int_equal(node->metrics.channels, 1);
+}
+
 static void hears_refusal(struct fake_client *client, int ref) {
     struct bytes line;
     char start[64];
@@ -513,6 +539,7 @@ int main(void) {
         TEST(losing_the_link_answers_who_waits_for_a_confirmation),
         TEST(who_subscribes_after_the_link_is_back_hears_of_no_gap),
         TEST(lingering_channel_survives_the_loss_of_the_link),
+        TEST(channels_that_linger_make_room),
         TEST(channel_that_the_broker_refuses_is_an_error_of_who_asked),
         TEST(channel_that_is_refused_after_the_link_was_lost_is_asked_for_until_it_is_not),
         TEST(gap_waits_in_line_for_a_congested_client),

@@ -935,6 +935,24 @@ static void history_is_told_without_a_subscription(void **state) {
     assert_int_equal(node->metrics.channels, 0);
 }
 
+static void channel_that_history_opened_goes_with_the_answer(void **state) {
+    (void)state;
+    say(&ann, "{\"op\":\"history\",\"channel\":\"kept:a\"}");
+    say(&bob, "{\"op\":\"history\",\"channel\":\"kept:a\"}");
+    fake_node_pass(node, WHEEL_TICK_MS);
+    assert_int_equal(node->metrics.channels, 1);
+    answer_range(1, 1);
+    fake_node_pass(node, WHEEL_TICK_MS);
+    assert_int_equal(node->metrics.channels, 0);
+    assert_int_equal(node->broker.unsubscribed, 1);
+    say(&bob, "{\"op\":\"subscribe\",\"channel\":\"kept:a\"}");
+    answer_range(1, 3);
+    say(&bob, "{\"op\":\"unsubscribe\",\"channel\":\"kept:a\"}");
+    say(&bob, "{\"op\":\"history\",\"channel\":\"kept:a\"}");
+    fake_node_pass(node, WHEEL_TICK_MS);
+    assert_int_equal(node->metrics.channels, 1); /* It lingers. */
+}
+
 static void history_of_which_nothing_is_left_is_empty(void **state) {
     (void)state;
     say(&ann, "{\"op\":\"history\",\"channel\":\"kept:a\"}");
@@ -1087,6 +1105,7 @@ int main(void) {
         TEST(hole_that_may_not_be_read_is_told_and_live_goes_on),
         TEST(channel_may_go_while_its_stream_is_read),
         TEST(history_is_told_without_a_subscription),
+        TEST(channel_that_history_opened_goes_with_the_answer),
         TEST(history_of_which_nothing_is_left_is_empty),
         TEST(history_of_a_channel_without_one_is_an_error),
         TEST(history_that_fits_no_outbox_is_cut_to_the_newest),

@@ -87,6 +87,38 @@ static void every_session_has_an_id_of_its_own(void **state) {
     fake_client_finish(&bob);
 }
 
+/* One client does not take all the places there are on the way to Redis. */
+static void publishes_without_an_answer_have_a_share(void **state) {
+    (void)state;
+    struct buf text;
+    buf_init(&text, 0);
+    for (int i = 0; i < 2000; i++)
+        say("{\"op\":\"publish\",\"channel\":\"a\",\"data\":1}");
+    say("{\"ref\":1,\"op\":\"publish\",\"channel\":\"a\",\"data\":1}");
+    hears_error(&ann, 1, "too_many_waiting");
+    fake_client_hears_nothing(&ann);
+    fake_broker_answer_publish(&node->broker, ERR_OK, NULL);
+    fake_node_turn(node);
+    fake_client_hears(&ann, "{\"ok\":true}");
+    say("{\"ref\":2,\"op\":\"publish\",\"channel\":\"a\",\"data\":1}");
+    fake_client_hears_nothing(&ann);
+    while (node->broker.publishes.count > 0)
+        fake_broker_answer_publish(&node->broker, ERR_OK, NULL);
+    fake_node_turn(node);
+    while (fake_client_read(&ann, &(struct bytes){0}))
+        continue;
+    buf_append_text(&text, "{\"ref\":3,\"op\":\"publish\",\"channel\":\"a\",\"data\":\"");
+    for (int i = 0; i < 60000; i++)
+        buf_append_char(&text, 'x');
+    buf_append(&text, "\"}", 3);
+    for (int i = 0; i < 4 * 1024 * 1024 / 60002 + 1; i++)
+        say(text.data);
+    fake_client_hears_nothing(&ann);
+    say(text.data);
+    hears_error(&ann, 3, "too_many_waiting");
+    buf_finish(&text);
+}
+
 static void each_mistake_has_its_error_and_harms_nothing_else(void **state) {
     (void)state;
     static const struct {
@@ -408,6 +440,7 @@ int main(void) {
         TEST(connect_tells_who_is_there),
         TEST(token_is_refused_rather_than_ignored),
         TEST(every_session_has_an_id_of_its_own),
+        TEST(publishes_without_an_answer_have_a_share),
         TEST(each_mistake_has_its_error_and_harms_nothing_else),
         TEST(commands_of_one_frame_are_done_in_order_past_a_broken_one),
         TEST(frame_without_a_command_is_no_mistake),
