@@ -1,5 +1,6 @@
 #include "gateway/config/checks.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,4 +128,19 @@ bool check_network(struct bytes value, struct network *network, struct buf *why)
                       "must be an address or a network, e.g. \"127.0.0.1\", \"10.0.0.0/8\" or \"fd00::/8\"");
     *network = parsed;
     return true;
+}
+
+void check_namespace(const void *group, const struct place *place) {
+    const struct namespace_config *space = group;
+    if (space->history_size > 0 && space->history_ttl_seconds == 0)
+        group_fault(place, "history_size", "history needs a lifetime too, e.g. history_ttl_seconds = 300;");
+    if (space->history_size == 0 && space->history_ttl_seconds > 0)
+        group_fault(place, "history_ttl_seconds", "history needs a size too, e.g. history_size = 100;");
+    if (space->position_ttl_seconds < space->history_ttl_seconds)
+        group_fault(place, "position_ttl_seconds",
+                    "must be at least history_ttl_seconds (%" PRIu32 "), is %" PRIu32,
+                    space->history_ttl_seconds, space->position_ttl_seconds);
+    if ((space->batch_count > 0 || space->batch_bytes > 0) && space->batch_delay_ms == 0)
+        group_fault(place, space->batch_count > 0 ? "batch_count" : "batch_bytes",
+                    "batching needs an end to the wait too, e.g. batch_delay_ms = 250;");
 }

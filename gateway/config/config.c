@@ -24,12 +24,13 @@ static bool is_of_kubernetes(const char *name, const char *value) {
            strncmp(value, "tcp://", 6) == 0;
 }
 
-static bool begins_like_a_group(const char *name) {
+static bool begins_like_a_group(const struct settings *settings, const char *name) {
     char known[ENVIRONMENT_NAME_BYTES];
-    for (size_t i = 0; i < config_settings.count; i++) {
-        setting_environment_name(&config_settings.items[i], known);
-        const char *dot = strchr(config_settings.items[i].path, '.');
-        size_t group_len = dot ? strlen("FANTAIL_") + (size_t)(dot - config_settings.items[i].path) + 1 : 0;
+    for (size_t i = 0; i < settings->count; i++) {
+        const char *path = settings->items[i].path;
+        const char *dot = strchr(path, '.');
+        size_t group_len = dot ? strlen("FANTAIL_") + (size_t)(dot - path) + 1 : 0;
+        setting_environment_name(&settings->items[i], known);
         if (dot != NULL && strncmp(name, known, group_len) == 0)
             return true;
     }
@@ -42,30 +43,30 @@ static void unknown_variable(struct parser *parser, const char *name, const char
     char meant[ENVIRONMENT_NAME_BYTES];
     if (is_of_kubernetes(name, value))
         return;
-    bool is_fault = begins_like_a_group(name);
+    bool is_fault = begins_like_a_group(parser->settings, name);
     struct buf *out = is_fault ? parser->errors : parser->options->warnings;
     parser->failed = parser->failed || is_fault;
     if (out == NULL)
         return;
-    if (settings_suggest_variable(name, meant))
+    if (settings_suggest_variable(parser->settings, name, meant))
         buf_printf(out, "%.100s: unknown setting, did you mean %s?\n", name, meant);
     else
         buf_printf(out, "%.100s: unknown setting; fantail --help-settings lists those there are\n", name);
 }
 
 static void read_variable(struct parser *parser, const char *name, const char *value) {
-    for (size_t i = 0; i < config_settings.count; i++) {
-        const struct setting *setting = &config_settings.items[i];
+    for (size_t i = 0; i < parser->settings->count; i++) {
+        const struct setting *setting = &parser->settings->items[i];
         char known[ENVIRONMENT_NAME_BYTES];
         struct buf why;
         setting_environment_name(setting, known);
         if (strcmp(known, name) != 0)
             continue;
         /* Compose files pass on variables that nobody set as empty ones. */
-        if (*value == '\0' && setting->kind != SETTING_TEXT)
+        if (*value == '\0' && !setting->type->is_empty_a_value)
             return;
         buf_init(&why, 0);
-        bool fine = setting_set_from_environment(setting, parser->config, value, &why);
+        bool fine = setting_set_from_environment(setting, parser->base, value, &why);
         *parser_source(parser, setting) = (struct source){.in_environment = true, .is_refused = !fine};
         if (!fine) {
             buf_printf(parser->errors, "%s: %.*s\n", name, BYTES_FMT(buf_bytes(&why)));
@@ -92,7 +93,7 @@ static void read_environment(struct parser *parser) {
 /* ---- what nobody has set ---- */
 
 static bool is_given(struct parser *parser, const char *path) {
-    const struct source *source = parser_source(parser, settings_find(config_settings, bytes_of(path)));
+    const struct source *source = parser_source(parser, settings_find(parser->settings, path));
     return source->in_file || source->in_environment;
 }
 
@@ -112,7 +113,7 @@ static void add_dev_namespaces(struct parser *parser) {
 }
 
 static void apply_dev(struct parser *parser) {
-    struct config *config = parser->config;
+    struct config *config = parser->base;
     const char *static_dir = parser->options->dev_static_dir;
     if (!is_given(parser, "broker") && !is_given(parser, "redis.url"))
         config->broker = BROKER_MEMORY;
@@ -158,7 +159,7 @@ static void fault_between(struct parser *parser, const char *const *paths, const
     char text[512];
     va_list args;
     for (size_t i = 0; paths[i] != NULL; i++) {
-        const struct setting *setting = settings_find(config_settings, bytes_of(paths[i]));
+        const struct setting *setting = settings_find(parser->settings, paths[i]);
         if (parser_source(parser, setting)->is_refused)
             return;
         if (told == NULL && is_given(parser, paths[i]))
@@ -182,7 +183,7 @@ static void fault_between(struct parser *parser, const char *const *paths, const
 
 /* Reading its list is not needed, only its files. */
 static void check_static_dir(struct parser *parser) {
-    const char *dir = parser->config->static_dir;
+    const char *dir = ((const struct config *)parser->base)->static_dir;
     struct stat found;
     if (*dir == '\0')
         return;
@@ -195,7 +196,7 @@ static void check_static_dir(struct parser *parser) {
 
 /* What must hold between settings that are fine each by itself. */
 static void check_whole(struct parser *parser) {
-    const struct config *config = parser->config;
+    const struct config *config = parser->base;
     const struct limits_config *limits = &config->limits;
     if (config->broker == BROKER_MEMORY && config->workers > 1)
         fault_between(parser, PATHS("workers", "broker"),
@@ -231,9 +232,15 @@ static void check_whole(struct parser *parser) {
 struct config *config_parse(struct bytes text, const char *file, const struct config_options *options,
                             struct buf *errors) {
     struct config *config = xcalloc(1, sizeof *config);
-    struct parser parser = {.config = config, .options = options, .file = file, .errors = errors};
-    assert(config_settings.count <= SETTINGS_MAX);
-    settings_init(config_settings, config);
+    struct parser parser = {
+        .settings = &config_settings,
+        .base = config,
+        .options = options,
+        .file = file,
+        .errors = errors,
+        .sources = xcalloc(config_settings.count, sizeof *parser.sources),
+    };
+    settings_init(&config_settings, config);
     parser_read_text(&parser, text);
     read_environment(&parser);
     if (options->dev)
@@ -241,6 +248,7 @@ struct config *config_parse(struct bytes text, const char *file, const struct co
     if (*config->node == '\0')
         apply_host_name(config);
     check_whole(&parser);
+    free(parser.sources);
     if (parser.failed) {
         config_free(config);
         return NULL;
@@ -253,7 +261,7 @@ struct config *config_parse(struct bytes text, const char *file, const struct co
 void config_free(struct config *config) {
     if (config == NULL)
         return;
-    settings_finish(config_settings, config);
+    settings_finish(&config_settings, config);
     free(config);
 }
 
@@ -290,7 +298,7 @@ bool config_load_file(const char *file, struct buf *text, struct buf *errors) {
 const char *config_needs_restart(const struct config *running, const struct config *fresh) {
     for (size_t i = 0; i < config_settings.count; i++) {
         const struct setting *setting = &config_settings.items[i];
-        if (!setting->reloadable && !setting_is_equal(setting, running, fresh))
+        if (!setting->reloadable && !setting->type->is_equal(setting, running, fresh))
             return setting->path;
     }
     return NULL;
@@ -299,8 +307,8 @@ const char *config_needs_restart(const struct config *running, const struct conf
 void config_keep_fixed(struct config *fresh, const struct config *running) {
     for (size_t i = 0; i < config_settings.count; i++) {
         const struct setting *setting = &config_settings.items[i];
-        if (!setting->reloadable && !setting_is_equal(setting, running, fresh))
-            setting_copy(setting, fresh, running);
+        if (!setting->reloadable && !setting->type->is_equal(setting, running, fresh))
+            setting->type->copy(setting, fresh, running);
     }
 }
 

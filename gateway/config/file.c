@@ -10,10 +10,16 @@
 #include "gateway/config/parser.h"
 #include "gateway/config/text.h"
 
-enum {
-    NAMESPACES_MAX = 1024,
-    NAMESPACE_NAME_MAX = 254, /* With the colon, a channel name. */
-    PATH_BYTES = 300,
+/* With the names of a list, a group in it and a setting: what is longer is cut in messages. */
+enum { PATH_BYTES = 400 };
+
+/* The settings of the whole, or of one group in a list. */
+struct place {
+    struct parser *parser;
+    const struct settings *settings;
+    void *base; /* The struct that they are about. */
+    const config_setting_t *tree;
+    const char *path; /* "namespaces.chat"; "" of the whole. */
 };
 
 void parser_fault(struct parser *parser, unsigned line, const char *path, const char *format, ...) {
@@ -44,223 +50,214 @@ static struct setting_value value_of(const config_setting_t *item) {
     }
 }
 
-static void unknown_setting(struct parser *parser, struct settings settings, unsigned line, const char *path,
-                            const char *name) {
-    const char *meant = settings_suggest(settings, name);
+static void unknown_setting(const struct place *place, unsigned line, const char *at, const char *path) {
+    const char *meant = settings_suggest(place->settings, path);
     if (meant != NULL)
-        parser_fault(parser, line, path, "unknown setting, did you mean %s?", meant);
+        parser_fault(place->parser, line, at, "unknown setting, did you mean %s?", meant);
     else
-        parser_fault(parser, line, path, "unknown setting; fantail --help-settings lists those there are");
+        parser_fault(place->parser, line, at,
+                     "unknown setting; fantail --help-settings lists those there are");
 }
 
-static bool read_value(struct parser *parser, const struct setting *setting, void *base, const char *path,
-                       const config_setting_t *item) {
+/* ---- values ---- */
+
+typedef bool take_value(const struct setting *setting, void *base, const struct setting_value *value,
+                        struct buf *why);
+
+static bool read_value(const struct place *place, const struct setting *setting, take_value *take,
+                       const char *at, const config_setting_t *item) {
     struct setting_value value = value_of(item);
     struct buf why;
     buf_init(&why, 0);
-    bool fine = setting_set(setting, base, &value, &why);
+    bool fine = take(setting, place->base, &value, &why);
     if (!fine)
-        parser_fault(parser, config_setting_source_line(item), path, "%.*s", BYTES_FMT(buf_bytes(&why)));
+        parser_fault(place->parser, config_setting_source_line(item), at, "%.*s", BYTES_FMT(buf_bytes(&why)));
     buf_finish(&why);
     return fine;
 }
 
-static bool read_list(struct parser *parser, const struct setting *setting, const config_setting_t *list) {
+static bool read_list(const struct place *place, const struct setting *setting, const char *at,
+                      const config_setting_t *list) {
+    const struct setting_type *type = setting->item->type;
+    bool fine = true;
     if (!config_setting_is_aggregate(list) || config_setting_is_group(list)) {
-        parser_fault(parser, config_setting_source_line(list), setting->path,
-                     "must be a list of texts, e.g. %s = [ \"...\", \"...\" ];", setting->path);
+        parser_fault(place->parser, config_setting_source_line(list), at,
+                     "must be a list of %ss, e.g. %s = [ %s, %s ];", type->noun, setting->path, type->example,
+                     type->example);
         return false;
     }
-    bool fine = true;
-    for (int i = 0; i < config_setting_length(list); i++) {
-        const config_setting_t *item = config_setting_get_elem(list, (unsigned)i);
-        struct setting_value value = value_of(item);
-        struct buf why;
-        buf_init(&why, 0);
-        if (!setting_add_item(setting, parser->config, &value, &why)) {
-            parser_fault(parser, config_setting_source_line(item), setting->path, "%.*s",
-                         BYTES_FMT(buf_bytes(&why)));
-            fine = false;
-        }
-        buf_finish(&why);
-    }
+    for (int i = 0; i < config_setting_length(list); i++)
+        fine &= read_value(place, setting, setting_add_item, at, config_setting_get_elem(list, (unsigned)i));
     return fine;
 }
 
-/* ---- namespaces ---- */
+/* ---- groups in a list ---- */
 
-static void namespace_init(struct parser *parser, struct namespace_config *space) {
-    *space = (struct namespace_config){0};
-    settings_init(namespace_settings, space);
-    space->client_publish = parser->options->dev;
+static bool read_members(const struct place *place, const config_setting_t *tree, const char *prefix);
+
+void group_fault(const struct place *place, const char *path, const char *format, ...) {
+    const config_setting_t *member = config_setting_get_member(place->tree, path);
+    char at[PATH_BYTES], text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(at, sizeof at, "%s.%s", place->path, path);
+    parser_fault(place->parser, config_setting_source_line(member ? member : place->tree), at, "%s", text);
 }
 
-/* The line of a namespace's setting, or of the namespace itself. */
-static unsigned line_in(const config_setting_t *group, const char *name) {
-    const config_setting_t *member = config_setting_get_member(group, name);
-    return config_setting_source_line(member ? member : group);
+static const char *name_in(const struct settings *settings, const void *group) {
+    return *(char *const *)((const char *)group + settings_find(settings, "name")->offset);
 }
 
-static void check_namespace(struct parser *parser, const struct namespace_config *space, const char *path,
-                            const config_setting_t *group) {
-    char at[PATH_BYTES + 64];
-    if (space->history_size > 0 && space->history_ttl_seconds == 0) {
-        snprintf(at, sizeof at, "%s.history_size", path);
-        parser_fault(parser, line_in(group, "history_size"), at,
-                     "history needs a lifetime too, e.g. history_ttl_seconds = 300;");
-    }
-    if (space->history_size == 0 && space->history_ttl_seconds > 0) {
-        snprintf(at, sizeof at, "%s.history_ttl_seconds", path);
-        parser_fault(parser, line_in(group, "history_ttl_seconds"), at,
-                     "history needs a size too, e.g. history_size = 100;");
-    }
-    if (space->position_ttl_seconds < space->history_ttl_seconds) {
-        snprintf(at, sizeof at, "%s.position_ttl_seconds", path);
-        parser_fault(parser, line_in(group, "position_ttl_seconds"), at,
-                     "must be at least history_ttl_seconds (%" PRIu32 "), is %" PRIu32,
-                     space->history_ttl_seconds, space->position_ttl_seconds);
-    }
-    if ((space->batch_count > 0 || space->batch_bytes > 0) && space->batch_delay_ms == 0) {
-        const char *name = space->batch_count > 0 ? "batch_count" : "batch_bytes";
-        snprintf(at, sizeof at, "%s.%s", path, name);
-        parser_fault(parser, line_in(group, name), at,
-                     "batching needs an end to the wait too, e.g. batch_delay_ms = 250;");
-    }
+/* The group of this name among the first `count`, or `count`. */
+static uint32_t find_group(const struct setting *list, const void *base, uint32_t count, const char *name) {
+    uint32_t at = 0;
+    while (at < count && strcmp(name_in(list->item->settings, setting_item(list, base, at)), name) != 0)
+        at++;
+    return at;
 }
 
-/* Takes over `space` unless its name is taken. */
-static bool add_namespace(struct config *config, const struct namespace_config *space) {
-    for (uint32_t i = 0; i < config->namespace_count; i++) {
-        if (strcmp(config->namespaces[i].name, space->name) == 0)
-            return false;
-    }
-    config->namespaces =
-        xrealloc(config->namespaces, (config->namespace_count + 1) * sizeof *config->namespaces);
-    config->namespaces[config->namespace_count++] = *space;
-    return true;
+static void *append_group(const struct place *place, const struct setting *list) {
+    const struct settings *settings = list->item->settings;
+    void *group = setting_append_item(list, place->base);
+    if (place->parser->options->dev && settings->for_dev)
+        settings->for_dev(group);
+    return group;
 }
 
-/* Its name, or NULL where that is missing or refused. */
-static const char *name_of(const config_setting_t *group) {
+/* The group gets its name before all else, for messages. NULL where that is missing or refused. */
+static const char *read_name(const struct place *place, const struct setting *setting) {
+    const config_setting_t *item = config_setting_get_member(place->tree, setting->path);
     const char *name = NULL;
     struct buf why;
+    if (item == NULL) {
+        parser_fault(place->parser, config_setting_source_line(place->tree), place->path,
+                     "needs a name, e.g. %s", place->settings->example);
+        return NULL;
+    }
+    struct setting_value value = value_of(item);
     buf_init(&why, 0);
-    if (config_setting_lookup_string(group, "name", &name) &&
-        (strlen(name) > NAMESPACE_NAME_MAX || !check_namespace_name(bytes_of(name), &why)))
-        name = NULL;
+    if (setting->type->set(setting, place->base, &value, &why))
+        name = value.text;
     buf_finish(&why);
     return name;
 }
 
-static void read_namespace(struct parser *parser, const config_setting_t *group, int index) {
-    unsigned line = config_setting_source_line(group);
+static bool read_group(const struct place *outer, const struct setting *list, const char *at,
+                       const config_setting_t *tree, int index) {
+    const struct settings *settings = list->item->settings;
+    const struct setting *naming = settings_find(settings, "name");
+    unsigned line = config_setting_source_line(tree);
     char path[PATH_BYTES];
-    struct namespace_config space;
-    bool fine = true;
-    snprintf(path, sizeof path, "namespaces.[%d]", index);
-    if (!config_setting_is_group(group)) {
-        parser_fault(parser, line, path, "must be a group, e.g. { name = \"chat\"; }");
-        return;
+    snprintf(path, sizeof path, "%s.[%d]", at, index);
+    if (!config_setting_is_group(tree)) {
+        parser_fault(outer->parser, line, path, "must be a group, e.g. { %s }", settings->example);
+        return false;
     }
-    namespace_init(parser, &space);
-    const char *name = name_of(group);
+    struct place place = {outer->parser, settings, append_group(outer, list), tree, path};
+    uint32_t others = setting_item_count(list, outer->base) - 1;
+    const char *name = naming ? read_name(&place, naming) : NULL;
     if (name != NULL)
-        snprintf(path, sizeof path, "namespaces.%s", name);
-    else if (config_setting_get_member(group, "name") == NULL)
-        parser_fault(parser, line, path, "needs a name, e.g. name = \"chat\";");
-    for (int i = 0; i < config_setting_length(group); i++) {
-        const config_setting_t *item = config_setting_get_elem(group, (unsigned)i);
-        const char *key = config_setting_name(item);
-        const struct setting *setting = settings_find(namespace_settings, bytes_of(key));
-        char at[PATH_BYTES + 64];
-        snprintf(at, sizeof at, "%s.%.60s", path, key);
-        if (setting == NULL)
-            unknown_setting(parser, namespace_settings, config_setting_source_line(item), at, key);
-        else
-            fine &= read_value(parser, setting, &space, at, item);
-    }
-    if (fine)
-        check_namespace(parser, &space, path, group);
-    bool added = name != NULL && add_namespace(parser->config, &space);
-    if (name != NULL && !added)
-        parser_fault(parser, line, path, "named twice; put all its settings into one group");
-    if (!added)
-        settings_finish(namespace_settings, &space);
+        snprintf(path, sizeof path, "%s.%s", at, name);
+    bool fine = read_members(&place, tree, "");
+    if (fine && settings->check)
+        settings->check(place.base, &place);
+    bool twice = name != NULL && find_group(list, outer->base, others, name) < others;
+    bool stays = !twice && (naming == NULL || name != NULL);
+    if (twice)
+        parser_fault(outer->parser, line, path, "named twice; put all its settings into one group");
+    if (!stays)
+        setting_drop_last_item(list, outer->base);
+    return fine && stays;
 }
 
-static void read_namespaces(struct parser *parser, const config_setting_t *list) {
-    if (!config_setting_is_list(list)) {
-        parser_fault(parser, config_setting_source_line(list), "namespaces",
-                     "must be a list of groups, e.g. namespaces = ( { name = \"chat\"; } );");
-        return;
-    }
+static bool read_groups(const struct place *place, const struct setting *setting, const char *at,
+                        const config_setting_t *list) {
+    unsigned line = config_setting_source_line(list);
     int count = config_setting_length(list);
-    if (count > NAMESPACES_MAX) {
-        parser_fault(parser, config_setting_source_line(list), "namespaces", "must hold at most %d, has %d",
-                     NAMESPACES_MAX, count);
-        return;
+    bool fine = true;
+    if (!config_setting_is_list(list)) {
+        parser_fault(place->parser, line, at, "must be a list of groups, e.g. %s = ( { %s } );",
+                     setting->path, setting->item->settings->example);
+        return false;
+    }
+    if (count > LIST_ITEMS_MAX) {
+        parser_fault(place->parser, line, at, "must hold at most %d, has %d", LIST_ITEMS_MAX, count);
+        return false;
     }
     for (int i = 0; i < count; i++)
-        read_namespace(parser, config_setting_get_elem(list, (unsigned)i), i);
+        fine &= read_group(place, setting, at, config_setting_get_elem(list, (unsigned)i), i);
+    return fine;
 }
 
-static void put_default_first(struct parser *parser) {
-    struct config *config = parser->config;
-    struct namespace_config fallback;
-    uint32_t at = 0;
-    namespace_init(parser, &fallback); /* Its built-in name is "default". */
-    if (!add_namespace(config, &fallback))
-        settings_finish(namespace_settings, &fallback);
-    while (strcmp(config->namespaces[at].name, "default") != 0)
-        at++;
-    struct namespace_config first = config->namespaces[at];
-    memmove(config->namespaces + 1, config->namespaces, at * sizeof *config->namespaces);
-    config->namespaces[0] = first;
+static void put_default_first(const struct place *place, const struct setting *list) {
+    const struct setting *naming = settings_find(list->item->settings, "name");
+    uint32_t count = setting_item_count(list, place->base);
+    uint32_t at = find_group(list, place->base, count, naming->text);
+    if (at == count)
+        append_group(place, list);
+    char *items = setting_item(list, place->base, 0);
+    size_t size = list->item->size;
+    void *first = xmalloc(size);
+    memcpy(first, items + at * size, size);
+    memmove(items + size, items, at * size);
+    memcpy(items, first, size);
+    free(first);
 }
 
-/* ---- the file ---- */
+/* ---- all settings ---- */
 
-static bool is_group_of_settings(const char *path) {
+static bool is_group_of_settings(const struct settings *settings, const char *path) {
     size_t len = strlen(path);
-    for (size_t i = 0; i < config_settings.count; i++) {
-        const char *known = config_settings.items[i].path;
+    for (size_t i = 0; i < settings->count; i++) {
+        const char *known = settings->items[i].path;
         if (strncmp(known, path, len) == 0 && known[len] == '.')
             return true;
     }
     return false;
 }
 
-/* Settings nest one group deep. `prefix` is "" or the name of the group and a dot. */
-static void read_group(struct parser *parser, const config_setting_t *group, const char *prefix) {
-    for (int i = 0; i < config_setting_length(group); i++) {
-        const config_setting_t *item = config_setting_get_elem(group, (unsigned)i);
-        unsigned line = config_setting_source_line(item);
-        char path[PATH_BYTES];
-        snprintf(path, sizeof path, "%s%.100s", prefix, config_setting_name(item));
-        const struct setting *setting = settings_find(config_settings, bytes_of(path));
-        if (setting == NULL && *prefix == '\0' && is_group_of_settings(path)) {
-            if (config_setting_is_group(item)) {
-                strcat(path, ".");
-                read_group(parser, item, path);
-            } else {
-                parser_fault(parser, line, path, "must be a group, e.g. %s = { ... };", path);
-            }
-            continue;
-        }
-        if (setting == NULL) {
-            unknown_setting(parser, config_settings, line, path, path);
-            continue;
-        }
-        bool fine = true;
-        if (setting->kind == SETTING_NAMESPACES)
-            read_namespaces(parser, item);
-        else if (setting_is_list(setting))
-            fine = read_list(parser, setting, item);
-        else
-            fine = read_value(parser, setting, parser->config, path, item);
-        *parser_source(parser, setting) = (struct source){.line = line, .in_file = true, .is_refused = !fine};
-    }
+static bool read_setting(const struct place *place, const struct setting *setting, const char *at,
+                         const config_setting_t *item) {
+    if (setting_is_list_of_groups(setting))
+        return read_groups(place, setting, at, item);
+    if (setting->type == &setting_list)
+        return read_list(place, setting, at, item);
+    return read_value(place, setting, setting->type->set, at, item);
 }
+
+/* Settings nest one group deep. `prefix` is "" or the name of the group and a dot. */
+static bool read_members(const struct place *place, const config_setting_t *tree, const char *prefix) {
+    struct parser *parser = place->parser;
+    bool all_fine = true;
+    for (int i = 0; i < config_setting_length(tree); i++) {
+        const config_setting_t *item = config_setting_get_elem(tree, (unsigned)i);
+        unsigned line = config_setting_source_line(item);
+        char path[PATH_BYTES], at[2 * PATH_BYTES];
+        bool fine = false;
+        snprintf(path, sizeof path, "%s%.100s", prefix, config_setting_name(item));
+        snprintf(at, sizeof at, "%s%s%s", place->path, *place->path ? "." : "", path);
+        const struct setting *setting = settings_find(place->settings, path);
+        if (setting != NULL) {
+            fine = read_setting(place, setting, at, item);
+            if (place->settings == parser->settings)
+                *parser_source(parser, setting) =
+                    (struct source){.line = line, .in_file = true, .is_refused = !fine};
+        } else if (*prefix != '\0' || !is_group_of_settings(place->settings, path)) {
+            unknown_setting(place, line, at, path);
+        } else if (config_setting_is_group(item)) {
+            strcat(path, ".");
+            fine = read_members(place, item, path);
+        } else {
+            parser_fault(parser, line, at, "must be a group, e.g. %s = { ... };", path);
+        }
+        all_fine &= fine;
+    }
+    return all_fine;
+}
+
+/* ---- the file ---- */
 
 /* The first line that is not UTF-8; 0: all is. */
 static unsigned broken_line(struct bytes text) {
@@ -274,7 +271,8 @@ static unsigned broken_line(struct bytes text) {
     return 0;
 }
 
-static void read_tree(struct parser *parser, struct bytes text) {
+static void read_tree(const struct place *place, struct bytes text) {
+    struct parser *parser = place->parser;
     config_t tree;
     struct buf widened;
     unsigned include_line = config_text_include_line(text);
@@ -292,7 +290,7 @@ static void read_tree(struct parser *parser, struct bytes text) {
     buf_append_char(&widened, '\0');
     config_init(&tree);
     if (config_read_string(&tree, widened.data) == CONFIG_TRUE) {
-        read_group(parser, config_root_setting(&tree), "");
+        read_members(place, config_root_setting(&tree), "");
     } else {
         const char *what = config_error_text(&tree);
         parser_fault(parser, (unsigned)config_error_line(&tree), "",
@@ -303,9 +301,14 @@ static void read_tree(struct parser *parser, struct bytes text) {
 }
 
 void parser_read_text(struct parser *parser, struct bytes text) {
-    read_tree(parser, text);
+    struct place whole = {.parser = parser, .settings = parser->settings, .base = parser->base, .path = ""};
+    read_tree(&whole, text);
     /* Comments too: the text goes to the workers as JSON. */
     if (!parser->failed && broken_line(text) > 0)
         parser_fault(parser, broken_line(text), "", "is not UTF-8; an editor can save the file so");
-    put_default_first(parser);
+    for (size_t i = 0; i < parser->settings->count; i++) {
+        const struct setting *setting = &parser->settings->items[i];
+        if (setting_is_list_of_groups(setting) && setting->item->settings->begins_with_default)
+            put_default_first(&whole, setting);
+    }
 }

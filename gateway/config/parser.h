@@ -5,8 +5,6 @@
 #include "gateway/config/config.h"
 #include "gateway/config/settings.h"
 
-enum { SETTINGS_MAX = 64 };
-
 /* Where a setting got its value. */
 struct source {
     unsigned line;
@@ -16,19 +14,20 @@ struct source {
 };
 
 struct parser {
-    struct config *config;
+    const struct settings *settings;
+    void *base; /* The struct that they are about. */
     const struct config_options *options;
     const char *file;
     struct buf *errors;
     bool failed;
-    struct source sources[SETTINGS_MAX]; /* By index in config_settings. */
+    struct source *sources; /* One for each of the settings. */
 };
 
 static inline struct source *parser_source(struct parser *parser, const struct setting *setting) {
-    return &parser->sources[setting - config_settings.items];
+    return &parser->sources[setting - parser->settings->items];
 }
 
-/* Reads the text of the file into parser->config, whose settings have their defaults. */
+/* Reads the text of the file into parser->base, whose settings have their defaults. */
 void parser_read_text(struct parser *parser, struct bytes text);
 
 /* A line in parser->errors. `path` may be empty: the fault is in the file's form. */

@@ -1,5 +1,6 @@
 #include "gateway/config/settings.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -27,42 +28,41 @@ static const char *const log_level_names[] = {
 };
 static const char *const log_format_names[] = {[LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json", NULL};
 
-#define MEMBER(member)                                                                                       \
-    .path = #member, .offset = offsetof(struct BASE, member), .size = sizeof(((struct BASE *)0)->member)
+/* The path of a member, whose name as a variable fits. */
+#define PATH_OF(member)                                                                                      \
+    (#member + 0 * sizeof(struct {                                                                           \
+                   static_assert(sizeof("FANTAIL_" #member) <= ENVIRONMENT_NAME_BYTES,                       \
+                                 "the name is too long");                                                    \
+                   char unused;                                                                              \
+               }))
+
+#define MEMBER(member, kind, when, explanation)                                                              \
+    .path = PATH_OF(member), .type = &setting_##kind, .offset = offsetof(struct BASE, member),               \
+    .size = sizeof(((struct BASE *)0)->member), .reloadable = (when), .help = (explanation)
 
 #define NUMBER(member, low, high, fallback, when, explanation)                                               \
-    {                                                                                                        \
-        MEMBER(member), .kind = SETTING_NUMBER, .min = (low), .max = (high), .number = (fallback),           \
-                        .reloadable = (when), .help = (explanation)                                          \
-    }
+    { .min = (low), .max = (high), .number = (fallback), MEMBER(member, number, when, explanation) }
 #define BOOLEAN(member, fallback, when, explanation)                                                         \
-    {                                                                                                        \
-        MEMBER(member), .kind = SETTING_BOOLEAN, .number = (fallback), .reloadable = (when),                 \
-                        .help = (explanation)                                                                \
-    }
+    { .number = (fallback), MEMBER(member, boolean, when, explanation) }
 #define CHOICE(member, names, fallback, when, explanation)                                                   \
-    {                                                                                                        \
-        MEMBER(member), .kind = SETTING_CHOICE, .choices = (names), .number = (fallback),                    \
-                        .reloadable = (when), .help = (explanation)                                          \
-    }
+    { .choices = (names), .number = (fallback), MEMBER(member, choice, when, explanation) }
 #define TEXT(member, low, high, fallback, checked_by, when, explanation)                                     \
     {                                                                                                        \
-        MEMBER(member), .kind = SETTING_TEXT, .min = (low), .max = (high), .text = (fallback),               \
-                        .check = (checked_by), .reloadable = (when), .help = (explanation)                   \
+        .min = (low), .max = (high), .text = (fallback), .check = (checked_by),                              \
+        MEMBER(member, text, when, explanation)                                                              \
     }
 #define SECRET_TEXT(member, low, high, fallback, checked_by, when, explanation)                              \
     {                                                                                                        \
-        MEMBER(member), .kind = SETTING_TEXT, .min = (low), .max = (high), .text = (fallback),               \
-                        .check = (checked_by), .secret = true, .reloadable = (when), .help = (explanation)   \
+        .secret = true, .min = (low), .max = (high), .text = (fallback), .check = (checked_by),              \
+        MEMBER(member, text, when, explanation)                                                              \
     }
-#define TEXTS(member, count, checked_by, when, explanation)                                                  \
+/* What follows the explanation is said of each item. */
+#define ITEM(member, ...) (&(const struct setting){.size = sizeof(*((struct BASE *)0)->member), __VA_ARGS__})
+#define LIST(member, count, when, explanation, ...)                                                          \
     {                                                                                                        \
-        .path = #member, .kind = SETTING_TEXTS, .offset = offsetof(struct BASE, member),                     \
-        .count_offset = offsetof(struct BASE, count), .check = (checked_by), .reloadable = (when),           \
-        .help = (explanation)                                                                                \
+        .count_offset = offsetof(struct BASE, count), .item = ITEM(member, __VA_ARGS__),                     \
+        MEMBER(member, list, when, explanation)                                                              \
     }
-#define LIST(member, list_kind, when, explanation)                                                           \
-    { .path = #member, .kind = (list_kind), .reloadable = (when), .help = (explanation) }
 
 /* Upper bounds are there to catch a slipped digit or a wrong unit, not to tell anybody what is enough. */
 #define BASE config
@@ -155,19 +155,21 @@ static const struct setting config_items[] = {
 
     TEXT(static_dir, 0, 4095, "", NULL, RESTART,
          "A directory served at \"/\": the demo pages and fantail.js, or your own. Empty: none."),
-    TEXTS(origins, origin_count, check_origin, RELOAD,
-          "Pages that may connect, besides those that this host serves: \"https://example.com\", "
-          "\"https://*.example.com\" for its subdomains, or \"*\" for all, without credentials."),
-    TEXTS(hosts, host_count, check_host, RELOAD,
-          "Names under which the gateway answers: \"chat.example.com\", \"*.example.com\" or an address, "
-          "without "
-          "a port. Others are refused, which ends DNS rebinding. Empty: any name."),
-    LIST(
-        trusted_proxies, SETTING_NETWORKS, RESTART,
-        "Addresses and networks, e.g. \"10.0.0.0/8\", whose X-Forwarded-For and PROXY headers are believed."),
-    LIST(namespaces, SETTING_NAMESPACES, RELOAD,
+    LIST(origins, origin_count, RELOAD,
+         "Pages that may connect, besides those that this host serves: \"https://example.com\", "
+         "\"https://*.example.com\" for its subdomains, or \"*\" for all, without credentials.",
+         .type = &setting_text, .check = check_origin),
+    LIST(hosts, host_count, RELOAD,
+         "Names under which the gateway answers: \"chat.example.com\", \"*.example.com\" or an address, "
+         "without a port. Others are refused, which ends DNS rebinding. Empty: any name.",
+         .type = &setting_text, .check = check_host),
+    LIST(trusted_proxies, trusted_proxy_count, RESTART,
+         "Addresses and networks, e.g. \"10.0.0.0/8\", whose X-Forwarded-For and PROXY headers are believed.",
+         .type = &setting_network),
+    LIST(namespaces, namespace_count, RELOAD,
          "Options of the channels whose name begins with the namespace's name and a colon. Channels of no "
-         "namespace take those of \"default\"."),
+         "namespace take those of \"default\".",
+         .type = &setting_group, .settings = &namespace_settings),
 };
 #undef BASE
 
@@ -198,13 +200,25 @@ static const struct setting namespace_items[] = {
 
 #define COUNT(items) (sizeof(items) / sizeof((items)[0]))
 
-const struct settings config_settings = {config_items, COUNT(config_items)};
-const struct settings namespace_settings = {namespace_items, COUNT(namespace_items)};
+const struct settings config_settings = {.items = config_items, .count = COUNT(config_items)};
 
-const struct setting *settings_find(struct settings settings, struct bytes path) {
-    for (size_t i = 0; i < settings.count; i++) {
-        if (bytes_equal_text(path, settings.items[i].path))
-            return &settings.items[i];
+static void open_namespace(void *space) {
+    ((struct namespace_config *)space)->client_publish = true;
+}
+
+const struct settings namespace_settings = {
+    .items = namespace_items,
+    .count = COUNT(namespace_items),
+    .example = "name = \"chat\";",
+    .begins_with_default = true,
+    .for_dev = open_namespace,
+    .check = check_namespace,
+};
+
+const struct setting *settings_find(const struct settings *settings, const char *path) {
+    for (size_t i = 0; i < settings->count; i++) {
+        if (strcmp(path, settings->items[i].path) == 0)
+            return &settings->items[i];
     }
     return NULL;
 }
@@ -239,11 +253,11 @@ static size_t edit_distance(const char *a, const char *b) {
     return row[b_len];
 }
 
-const char *settings_suggest(struct settings settings, const char *path) {
+const char *settings_suggest(const struct settings *settings, const char *path) {
     const char *nearest = NULL;
     size_t nearest_distance = 3;
-    for (size_t i = 0; i < settings.count; i++) {
-        const char *known = settings.items[i].path;
+    for (size_t i = 0; i < settings->count; i++) {
+        const char *known = settings->items[i].path;
         size_t distance = edit_distance(path, known);
         /* The right name in the wrong group. */
         if (strcmp(last_part(path), last_part(known)) == 0)
@@ -262,15 +276,14 @@ void setting_environment_name(const struct setting *setting, char name[ENVIRONME
         *at = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
 }
 
-bool settings_suggest_variable(const char *name, char meant[ENVIRONMENT_NAME_BYTES]) {
+bool settings_suggest_variable(const struct settings *settings, const char *name,
+                               char meant[ENVIRONMENT_NAME_BYTES]) {
     size_t nearest_distance = 3;
     char upper[ENVIRONMENT_NAME_BYTES] = "", known[ENVIRONMENT_NAME_BYTES] = "";
-    size_t len = 0;
-    for (; len < sizeof upper - 1 && name[len] != '\0'; len++)
-        upper[len] = (char)toupper((unsigned char)name[len]);
-    upper[len] = '\0';
-    for (size_t i = 0; i < config_settings.count; i++) {
-        setting_environment_name(&config_settings.items[i], known);
+    for (size_t i = 0; i < sizeof upper - 1 && name[i] != '\0'; i++)
+        upper[i] = (char)toupper((unsigned char)name[i]);
+    for (size_t i = 0; i < settings->count; i++) {
+        setting_environment_name(&settings->items[i], known);
         size_t distance = edit_distance(upper, known);
         if (distance < nearest_distance) {
             nearest_distance = distance;

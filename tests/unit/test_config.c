@@ -9,14 +9,6 @@
 #include "common/address.h"
 #include "gateway/config/settings.h"
 
-static bool is_equal(const struct config *a, const struct config *b) {
-    for (size_t i = 0; i < config_settings.count; i++) {
-        if (!setting_is_equal(&config_settings.items[i], a, b))
-            return false;
-    }
-    return true;
-}
-
 /* ---- defaults ---- */
 
 static void empty_text_means_all_defaults(void **state) {
@@ -84,6 +76,27 @@ static void default_namespace_is_always_there(void **state) {
     config_free(config);
 }
 
+typedef void look_at(const char *list, const char *path, const char *text);
+
+/* Those of groups too; `list` is where the groups are, and NULL otherwise. */
+static void for_each_setting(look_at *look, const char *text) {
+    for (size_t i = 0; i < config_settings.count; i++) {
+        const struct setting *setting = &config_settings.items[i];
+        look(NULL, setting->path, text);
+        for (size_t j = 0; setting_is_list_of_groups(setting) && j < setting->item->settings->count; j++)
+            look(setting->path, setting->item->settings->items[j].path, text);
+    }
+}
+
+static void expect_assignment(const char *list, const char *path, const char *text) {
+    const char *dot = strrchr(path, '.');
+    bool is_indented = dot != NULL || list != NULL;
+    char assignment[80];
+    snprintf(assignment, sizeof assignment, " %s = ", dot ? dot + 1 : path);
+    if (strstr(text, assignment + !is_indented) == NULL)
+        fail_msg("%s is missing", path);
+}
+
 static void example_file_holds_every_setting_with_its_default(void **state) {
     (void)state;
     struct buf text;
@@ -93,23 +106,21 @@ static void example_file_holds_every_setting_with_its_default(void **state) {
     struct config *shipped = accept_text(text.data);
     struct config *defaults = accept_text("");
     for (size_t i = 0; i < config_settings.count; i++) {
-        if (!setting_is_equal(&config_settings.items[i], shipped, defaults))
-            fail_msg("%s differs from its default", config_settings.items[i].path);
+        const struct setting *setting = &config_settings.items[i];
+        if (!setting->type->is_equal(setting, shipped, defaults))
+            fail_msg("%s differs from its default", setting->path);
     }
-    const struct settings tables[] = {config_settings, namespace_settings};
-    for (size_t t = 0; t < 2; t++) {
-        for (size_t i = 0; i < tables[t].count; i++) {
-            const char *path = tables[t].items[i].path;
-            const char *dot = strrchr(path, '.');
-            char assignment[80];
-            snprintf(assignment, sizeof assignment, " %s = ", dot ? dot + 1 : path);
-            if (strstr(text.data, assignment + (dot == NULL && t == 0)) == NULL)
-                fail_msg("%s is missing", path);
-        }
-    }
+    for_each_setting(expect_assignment, text.data);
     config_free(shipped);
     config_free(defaults);
     buf_finish(&text);
+}
+
+static void expect_row(const char *list, const char *path, const char *text) {
+    char row[80];
+    snprintf(row, sizeof row, "\n| `%s%s%s` |", list ? list : "", list ? "." : "", path);
+    if (strstr(text, row) == NULL)
+        fail_msg("no row%s", row);
 }
 
 static void guide_for_operators_has_a_row_per_setting(void **state) {
@@ -118,15 +129,7 @@ static void guide_for_operators_has_a_row_per_setting(void **state) {
     buf_init(&text, 0);
     assert_true(config_load_file(SOURCE_DIR "/docs/OPERATIONS.md", &text, &errors));
     buf_append_char(&text, '\0');
-    const struct settings tables[] = {config_settings, namespace_settings};
-    for (size_t t = 0; t < 2; t++) {
-        for (size_t i = 0; i < tables[t].count; i++) {
-            char row[80];
-            snprintf(row, sizeof row, "\n| `%s%s` |", t == 0 ? "" : "namespaces.", tables[t].items[i].path);
-            if (strstr(text.data, row) == NULL)
-                fail_msg("no row for %s%s", t == 0 ? "" : "namespaces.", tables[t].items[i].path);
-        }
-    }
+    for_each_setting(expect_row, text.data);
     buf_finish(&text);
 }
 
@@ -526,7 +529,7 @@ static void needs_restart_for(const char *text, const char *expected) {
     const char *path = config_needs_restart(running, fresh);
     if (expected == NULL) {
         assert_null(path);
-        assert_false(is_equal(running, fresh));
+        assert_false(settings_are_equal(&config_settings, running, fresh));
     } else {
         assert_non_null(path);
         assert_string_equal(path, expected);
@@ -589,7 +592,7 @@ static void same_text_needs_no_restart(void **state) {
     struct config *a = accept_text(text);
     struct config *b = accept_text(text);
     assert_null(config_needs_restart(a, b));
-    assert_true(is_equal(a, b));
+    assert_true(settings_are_equal(&config_settings, a, b));
     config_free(a);
     config_free(b);
 }
@@ -659,6 +662,12 @@ static void file_of_more_than_a_mebibyte_is_refused(void **state) {
     buf_finish(&text);
 }
 
+static void expect_help(const char *list, const char *path, const char *text) {
+    char line[80];
+    snprintf(line, sizeof line, "\n%s%s%s = ", list ? list : "", list ? "." : "", path);
+    assert_non_null(strstr(text, line));
+}
+
 static void printed_settings_tell_default_type_variable_and_purpose(void **state) {
     (void)state;
     char *printed = NULL;
@@ -672,11 +681,7 @@ static void printed_settings_tell_default_type_variable_and_purpose(void **state
     assert_non_null(
         strstr(printed, "\nbroker = \"redis\"\n    (\"memory\", \"redis\"; FANTAIL_BROKER; restart)\n"));
     assert_non_null(strstr(printed, "\nnamespaces.slow_consumer = \"disconnect\"\n"));
-    for (size_t i = 0; i < config_settings.count; i++) {
-        char line[80];
-        snprintf(line, sizeof line, "\n%s = ", config_settings.items[i].path);
-        assert_non_null(strstr(printed, line));
-    }
+    for_each_setting(expect_help, printed);
     for (char *line = strtok(printed, "\n"); line != NULL; line = strtok(NULL, "\n"))
         assert_true(strlen(line) <= 110);
     free(printed);
