@@ -73,7 +73,7 @@ static void reply_to_no_command_is_a_reason_to_leave(void **state) {
         "\r\n",
         "*1048577\r\n",
         "*1073741824\r\n$1\r\na\r\n",
-        "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",
+        "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         redisReader *before = replies.reader;

@@ -15,7 +15,7 @@ struct test {
     struct buf live; /* What went out since it was last looked at. */
     struct buf synced;
     uint64_t calm;
-        /* Of the last sync; 0: none. */ /* What the last sync returned: its head, a bar, the entries. */
+    /* Of the last sync; 0: none. */ /* What the last sync returned: its head, a bar, the entries. */
 };
 
 static void write_entry(struct buf *out, const struct entry *entry) {
