@@ -92,7 +92,8 @@ test('a draining node gets nobody new, keeps whom it has, and sends them away', 
 
 test('a node that lost Redis gets nobody new and keeps whom it has', async (t) => {
     const { node3 } = await connectToAll(['node3']);
-    await node3.subscribe('chat:deaf');
+    // Without history: what was missed of a channel with one is read from its stream, and nobody is told of a gap.
+    await node3.subscribe('plain:deaf');
     let cut = true;
     const mend = async () => {
         if (cut) await cluster.reconnect('node3', 'back');
@@ -107,14 +108,14 @@ test('a node that lost Redis gets nobody new and keeps whom it has', async (t) =
         assert.notEqual(other.node, 'node3');
         await leave(other);
     }
-    await cluster.redisPublish('chat:deaf', '"never seen on node3"');
+    await cluster.redisPublish('plain:deaf', '"never seen on node3"');
 
     await mend();
     await cluster.judged('node3', 'UP');
-    await node3.event('gap', (frame) => frame.channel === 'chat:deaf');
-    await cluster.redisPublish('chat:deaf', '"seen again"');
-    await node3.message('chat:deaf', (data) => data === 'seen again');
-    assert.deepEqual(node3.messages('chat:deaf'), ['seen again']);
+    await node3.event('gap', (frame) => frame.channel === 'plain:deaf');
+    await cluster.redisPublish('plain:deaf', '"seen again"');
+    await node3.message('plain:deaf', (data) => data === 'seen again');
+    assert.deepEqual(node3.messages('plain:deaf'), ['seen again']);
     assert.equal(node3.close, undefined);
 });
 
