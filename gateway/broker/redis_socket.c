@@ -12,6 +12,9 @@ enum {
     /* Pieces read per turn of the loop: what they bring is joined into few writes, and then clients get their
      * turn. */
     READS_PER_TURN_MAX = 8,
+    /* Of the protocol, not of a payload: an error's text, a length. hiredis looks for its end from the start again with each
+     * piece. */
+    LINE_BYTES_MAX = 64 * 1024,
 };
 
 struct redis_socket {
@@ -77,6 +80,11 @@ void redis_socket_flush(struct redis_socket *socket) {
     watch(socket);
 }
 
+static bool is_in_endless_line(const redisReader *reader) {
+    return reader->len - reader->pos > LINE_BYTES_MAX &&
+           memchr(reader->buf + reader->pos, '\n', LINE_BYTES_MAX) == NULL;
+}
+
 static void read_in(struct redis_socket *socket) {
     static char piece[READ_BYTES];
     for (int i = 0; i < READS_PER_TURN_MAX && !socket->is_lost; i++) {
@@ -88,6 +96,8 @@ static void read_in(struct redis_socket *socket) {
             why = got < 0 ? strerror(errno) : "Redis closed the connection";
         else
             why = socket->options.on_bytes(socket->options.context, bytes_make(piece, (size_t)got));
+        if (why == NULL && is_in_endless_line(socket->redis->reader))
+            why = "Redis sends a line without end";
         if (why != NULL)
             redis_socket_lose(socket, why);
         else if (got < READ_BYTES)

@@ -118,7 +118,9 @@ static enum write_result poll_write(void *carrier, struct bytes bytes) {
 
 static void poll_close(void *carrier, enum close_reason reason) {
     struct poll *poll = carrier;
-    if (reason == CLOSE_UNAVAILABLE || poll->session->waiting_count > 0)
+    if (reason == CLOSE_UNAVAILABLE)
+        refuse(poll, ERR_BROKER_REFUSED);
+    else if (poll->session->waiting_count > 0)
         refuse(poll, ERR_BROKER_UNAVAILABLE);
     else
         answer(poll);

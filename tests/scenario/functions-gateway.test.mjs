@@ -144,6 +144,14 @@ test('a Redis that refuses: the client is told, the log has it once a second', a
     assert.ok(lines.length <= 2, `${lines.length} lines`);
     assert.match(lines[0], /WRONGTYPE/);
     assert.equal((await client.publish('chat:b', 1)).ok, true);
+    // Whoever reads is told the same, by whichever way.
+    const { error } = await client.request({ op: 'subscribe', channel: 'chat:a' });
+    assert.deepEqual([error.code, error.retry], ['broker_refused', true]);
+    for (const wait of [0, 5]) {
+        const poll = await fetch(`${gateway.url}/v1/subscribe?channel=chat:a&wait=${wait}`);
+        assert.equal(poll.status, 502);
+        assert.equal((await poll.json()).error.code, 'broker_refused');
+    }
 });
 
 test('with the permissions that docs/OPERATIONS.md gives', async (t) => {

@@ -1,6 +1,7 @@
 /* What Redis pushes, in whatever pieces it comes. */
 #include "tests/unit/unit.h"
 
+#include <hiredis/sds.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
@@ -144,6 +145,25 @@ static void random_cuts_make_the_same_talk(void **state) {
 }
 
 /* Payloads of the size of several reads, many of them: what was read is given back. */
+static void memory_of_a_huge_message_is_given_back(void **state) {
+    (void)state;
+    enum { BYTES = 20 * 1024 * 1024 };
+    static const char small[] = "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n";
+    struct reading reading;
+    struct buf text;
+    buf_init(&text, 0);
+    start(&reading);
+    buf_printf(&text, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$%d\r\n", BYTES);
+    memset(buf_reserve(&text, BYTES), 'x', BYTES);
+    text.len += BYTES;
+    buf_append_text(&text, "\r\n");
+    assert_true(feed(&reading, text.data, text.len));
+    assert_true(feed(&reading, small, sizeof small - 1));
+    assert_true(sdsavail(reading.reader->buf) < 5 * 1024 * 1024);
+    finish(&reading);
+    buf_finish(&text);
+}
+
 static void long_payloads_pass_whole(void **state) {
     (void)state;
     enum { BYTES = 300000, COUNT = 20, STEP = 65536 };
@@ -209,6 +229,7 @@ int main(void) {
         cmocka_unit_test(whole_talk_is_understood),
         cmocka_unit_test(pieces_of_any_size_make_the_same_talk),
         cmocka_unit_test(random_cuts_make_the_same_talk),
+        cmocka_unit_test(memory_of_a_huge_message_is_given_back),
         cmocka_unit_test(long_payloads_pass_whole),
         cmocka_unit_test(channel_name_that_cannot_be_ours_is_passed_over),
         cmocka_unit_test(other_languages_are_refused),
