@@ -28,16 +28,15 @@ static const char *const log_level_names[] = {
 };
 static const char *const log_format_names[] = {[LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json", NULL};
 
-/* The path of a member, whose name as a variable fits. */
-#define PATH_OF(member)                                                                                      \
-    (#member + 0 * sizeof(struct {                                                                           \
-                   static_assert(sizeof("FANTAIL_" #member) <= ENVIRONMENT_NAME_BYTES,                       \
-                                 "the name is too long");                                                    \
-                   char unused;                                                                              \
-               }))
+/* 0, where the path of a member fits into the name of a variable. */
+#define FITS(member)                                                                                         \
+    (0 * sizeof(struct {                                                                                     \
+         static_assert(sizeof("FANTAIL_" #member) <= ENVIRONMENT_NAME_BYTES, "the name is too long");        \
+         char unused;                                                                                        \
+     }))
 
 #define MEMBER(member, kind, when, explanation)                                                              \
-    .path = PATH_OF(member), .type = &setting_##kind, .offset = offsetof(struct BASE, member),               \
+    .path = &#member[FITS(member)], .type = &setting_##kind, .offset = offsetof(struct BASE, member),        \
     .size = sizeof(((struct BASE *)0)->member), .reloadable = (when), .help = (explanation)
 
 #define NUMBER(member, low, high, fallback, when, explanation)                                               \
